@@ -1,0 +1,177 @@
+//! The pre-norm transformer block that both towers are made of.
+//!
+//! Field names are those of OpenAI's state dict, because they are the canonical parameter paths.
+
+use crate::config::Activation;
+use crate::injection::Scope;
+use crate::parameters::vacant;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+use regulus_kernels::{AttentionMask, attention, gelu_erf, gelu_tanh, layer_norm, linear, quick_gelu};
+
+/// Sizes and choices that all blocks of a tower share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlockShape {
+    pub width: usize,
+    pub heads: usize,
+    pub mlp_width: usize,
+    pub activation: Activation,
+    pub layer_norm_eps: f64,
+    pub mask: AttentionMask,
+}
+
+/// LayerNorm over the last dimension.
+#[derive(Module, Debug)]
+pub(crate) struct LayerNorm {
+    weight: Param<Tensor<1>>,
+    bias: Param<Tensor<1>>,
+    eps: f64,
+}
+
+impl LayerNorm {
+    pub(crate) fn vacant(width: usize, eps: f64, device: &Device) -> Self {
+        Self { weight: vacant([width], device), bias: vacant([width], device), eps }
+    }
+
+    pub(crate) fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
+        layer_norm(x, scope.weight("weight", &self.weight), scope.weight("bias", &self.bias), self.eps)
+    }
+}
+
+/// Affine map with its weight in PyTorch's layout.
+#[derive(Module, Debug)]
+pub(crate) struct Linear {
+    /// `[out, in]`
+    weight: Param<Tensor<2>>,
+    /// `[out]`
+    bias: Param<Tensor<1>>,
+}
+
+impl Linear {
+    fn vacant(inputs: usize, outputs: usize, device: &Device) -> Self {
+        Self { weight: vacant([outputs, inputs], device), bias: vacant([outputs], device) }
+    }
+
+    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
+        linear(x, scope.weight("weight", &self.weight), Some(scope.weight("bias", &self.bias)))
+    }
+}
+
+/// Multi-head self-attention with one fused projection to queries, keys and values.
+#[derive(Module, Debug)]
+pub(crate) struct Attention {
+    /// `[3 * width, width]`: rows of the queries, then of the keys, then of the values.
+    in_proj_weight: Param<Tensor<2>>,
+    /// `[3 * width]`
+    in_proj_bias: Param<Tensor<1>>,
+    out_proj: Linear,
+    heads: usize,
+    #[module(skip)]
+    mask: AttentionMask,
+}
+
+impl Attention {
+    fn vacant(shape: &BlockShape, device: &Device) -> Self {
+        Self {
+            in_proj_weight: vacant([3 * shape.width, shape.width], device),
+            in_proj_bias: vacant([3 * shape.width], device),
+            out_proj: Linear::vacant(shape.width, shape.width, device),
+            heads: shape.heads,
+            mask: shape.mask,
+        }
+    }
+
+    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
+        let weight = scope.weight("in_proj_weight", &self.in_proj_weight);
+        let bias = scope.weight("in_proj_bias", &self.in_proj_bias);
+        let mixed = attention(linear(x, weight, Some(bias)), self.heads, self.mask);
+        self.out_proj.forward(mixed, &scope.enter("out_proj"))
+    }
+}
+
+/// Two-layer perceptron, applied to every position.
+#[derive(Module, Debug)]
+pub(crate) struct Mlp {
+    c_fc: Linear,
+    c_proj: Linear,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl Mlp {
+    fn vacant(shape: &BlockShape, device: &Device) -> Self {
+        Self {
+            c_fc: Linear::vacant(shape.width, shape.mlp_width, device),
+            c_proj: Linear::vacant(shape.mlp_width, shape.width, device),
+            activation: shape.activation,
+        }
+    }
+
+    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
+        let hidden = self.c_fc.forward(x, &scope.enter("c_fc"));
+        let hidden = match self.activation {
+            Activation::QuickGelu => quick_gelu(hidden),
+            Activation::Gelu => gelu_erf(hidden),
+            Activation::GeluTanh => gelu_tanh(hidden),
+        };
+        self.c_proj.forward(hidden, &scope.enter("c_proj"))
+    }
+}
+
+/// `x + attention(norm(x))`, then `x + mlp(norm(x))`.
+#[derive(Module, Debug)]
+pub(crate) struct Block {
+    ln_1: LayerNorm,
+    attn: Attention,
+    ln_2: LayerNorm,
+    mlp: Mlp,
+}
+
+impl Block {
+    fn vacant(shape: &BlockShape, device: &Device) -> Self {
+        Self {
+            ln_1: LayerNorm::vacant(shape.width, shape.layer_norm_eps, device),
+            attn: Attention::vacant(shape, device),
+            ln_2: LayerNorm::vacant(shape.width, shape.layer_norm_eps, device),
+            mlp: Mlp::vacant(shape, device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
+        let normalised = self.ln_1.forward(x.clone(), &scope.enter("ln_1"));
+        let x = x + self.attn.forward(normalised, &scope.enter("attn"));
+        let normalised = self.ln_2.forward(x.clone(), &scope.enter("ln_2"));
+        x + self.mlp.forward(normalised, &scope.enter("mlp"))
+    }
+}
+
+/// A stack of blocks.
+#[derive(Module, Debug)]
+pub(crate) struct Transformer {
+    resblocks: Vec<Block>,
+}
+
+impl Transformer {
+    pub(crate) fn vacant(layers: usize, shape: &BlockShape, device: &Device) -> Self {
+        Self { resblocks: (0..layers).map(|_| Block::vacant(shape, device)).collect() }
+    }
+
+    /// Runs all blocks and shows `observe` the output of each.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, positions, width]`
+    /// - output: as `x`
+    pub(crate) fn forward(
+        &self,
+        mut x: Tensor<3>,
+        scope: &Scope<'_>,
+        mut observe: impl FnMut(&Tensor<3>),
+    ) -> Tensor<3> {
+        let blocks = scope.enter("resblocks");
+        for (index, block) in self.resblocks.iter().enumerate() {
+            x = block.forward(x, &blocks.item(index));
+            observe(&x);
+        }
+        x
+    }
+}

@@ -1,0 +1,132 @@
+//! Changes of a frozen model that enter from outside.
+//!
+//! A pre-trained model is never mutated: teacher and student, and every method, share its memory.
+//! What a method trains enters a forward pass through an [`Injection`], which the towers consult
+//! for every weight that they read. Several changes of one weight are applied in order, so that
+//! methods stack.
+
+use burn::module::Param;
+use burn::tensor::Tensor;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// One change of one weight.
+pub trait WeightChange: Send + Sync {
+    /// The changed weight.
+    ///
+    /// # Shapes
+    /// - `base`: the weight so far, flattened to `[shape[0] * shape[1] * ...]`
+    /// - `shape`: the shape of the weight in the model, in PyTorch's layout (`[out, in]`)
+    /// - output: as `base`
+    fn apply(&self, base: Tensor<1>, shape: &[usize]) -> Tensor<1>;
+}
+
+/// An ordered list of weight changes per parameter path.
+///
+/// Paths are the canonical names of [`Clip::parameters`](crate::Clip::parameters), such as
+/// `visual.transformer.resblocks.0.attn.in_proj_weight`. A path that the model does not have
+/// changes nothing; [`Clip::check_injection`](crate::Clip::check_injection) finds such paths.
+#[derive(Clone, Default)]
+pub struct Injection {
+    changes: BTreeMap<String, Vec<Arc<dyn WeightChange>>>,
+}
+
+impl Injection {
+    /// Changes nothing: the forward pass of the model as it was loaded.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Appends `change` to the changes of the weight at `path`.
+    #[must_use]
+    pub fn change(mut self, path: impl Into<String>, change: Arc<dyn WeightChange>) -> Self {
+        self.changes.entry(path.into()).or_default().push(change);
+        self
+    }
+
+    /// Appends the change that puts `value` in the place of the weight at `path`.
+    ///
+    /// # Shapes
+    /// - `value`: the flattened weight
+    #[must_use]
+    pub fn replace(self, path: impl Into<String>, value: Tensor<1>) -> Self {
+        self.change(path, Arc::new(Replace(value)))
+    }
+
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The paths of the changed weights, sorted.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.changes.keys().map(String::as_str)
+    }
+
+    /// Whether a weight whose path begins with `prefix` is changed.
+    fn reaches(&self, prefix: &str) -> bool {
+        self.changes
+            .range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded))
+            .next()
+            .is_some_and(|(path, _)| path.starts_with(prefix))
+    }
+}
+
+impl fmt::Debug for Injection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_map().entries(self.changes.iter().map(|(path, list)| (path, list.len()))).finish()
+    }
+}
+
+struct Replace(Tensor<1>);
+
+impl WeightChange for Replace {
+    fn apply(&self, _base: Tensor<1>, _shape: &[usize]) -> Tensor<1> {
+        self.0.clone()
+    }
+}
+
+/// A place in the module tree, from which weights are read through the injection.
+///
+/// Carries the path only as long as something below it is changed: an untouched subtree costs no
+/// string at all.
+pub(crate) struct Scope<'a> {
+    injection: &'a Injection,
+    /// The path of this place with a dot at its end; `None` where nothing below is changed.
+    prefix: Option<String>,
+}
+
+impl<'a> Scope<'a> {
+    /// The root of the model.
+    pub(crate) fn root(injection: &'a Injection) -> Self {
+        Self { injection, prefix: (!injection.is_empty()).then(String::new) }
+    }
+
+    /// The part `name` of this place.
+    pub(crate) fn enter(&self, name: &str) -> Self {
+        let prefix = self.prefix.as_ref().map(|prefix| format!("{prefix}{name}."));
+        Self { injection: self.injection, prefix: prefix.filter(|path| self.injection.reaches(path)) }
+    }
+
+    /// The part number `index` of a list.
+    pub(crate) fn item(&self, index: usize) -> Self {
+        match &self.prefix {
+            None => Self { injection: self.injection, prefix: None },
+            Some(_) => self.enter(&index.to_string()),
+        }
+    }
+
+    /// The weight `name` of this place, with its changes applied.
+    pub(crate) fn weight<const D: usize>(&self, name: &str, param: &Param<Tensor<D>>) -> Tensor<D> {
+        let base = param.val();
+        let Some(changes) =
+            self.prefix.as_ref().and_then(|prefix| self.injection.changes.get(&format!("{prefix}{name}")))
+        else {
+            return base;
+        };
+        let shape = base.dims();
+        let flat = base.reshape([shape.iter().product::<usize>()]);
+        changes.iter().fold(flat, |weight, change| change.apply(weight, &shape)).reshape(shape)
+    }
+}

@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+mod block;
+mod clip;
+mod config;
+mod hf;
+mod hidden_states;
+mod init;
+mod injection;
+mod parameters;
+mod pretrained;
+mod text;
+mod token_batch;
+mod tokenizer;
+mod vit;
+mod weights;
+
+pub use clip::{Clip, ParameterError, ParameterFault, normalise};
+pub use config::{Activation, ClipConfig, ConfigError, ConfigFault, ImageConfig, Pooling, TextConfig};
+pub use hf::{LoadError, LoadedClip, SaveError};
+pub use hidden_states::HiddenStates;
+pub use injection::{Injection, WeightChange};
+pub use parameters::{NamedParameter, Part};
+pub use pretrained::{PartsError, PartsFault, Pretrained, Source};
+pub use text::TextTower;
+pub use token_batch::{TokenBatch, TokenBatchError};
+pub use tokenizer::{TokenizeError, Tokenizer, TokenizerError};
+pub use vit::ImageTower;
+pub use weights::{TensorFault, WeightsError};

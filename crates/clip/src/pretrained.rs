@@ -1,0 +1,185 @@
+//! Everything that belongs to a pre-trained model, as one thing.
+//!
+//! Weights mean nothing without their activation, preprocessing and tokenizer, and quietly give
+//! worse numbers with those of another model. So they are loaded, checked and saved together.
+
+use crate::clip::Clip;
+use crate::config::{ClipConfig, Listed, Pooling};
+use crate::hf::{self, HfClipLayout, Json, LoadError, LoadedClip, SaveError};
+use crate::tokenizer::Tokenizer;
+use crate::weights;
+use burn::tensor::Device;
+use regulus_images::Preprocess;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A pre-trained CLIP with all that is needed to use it.
+#[derive(Debug, Clone)]
+pub struct Pretrained {
+    /// The architecture.
+    pub config: ClipConfig,
+    /// The model. Its parameters are frozen.
+    pub clip: Clip,
+    /// Turns texts into token ids.
+    pub tokenizer: Tokenizer,
+    /// Turns images into pixels.
+    pub preprocess: Preprocess,
+    /// Where the model comes from.
+    pub source: Source,
+    /// SHA-256 of the weights file, in hexadecimal: the identity of the model. For a model from
+    /// memory, that of the file which [`Self::save`] writes.
+    pub sha256: String,
+}
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// It was put together in memory, for example by pre-training.
+    Memory,
+    /// A folder in the layout of HF `CLIPModel`.
+    HfFolder(PathBuf),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => formatter.write_str("memory"),
+            Self::HfFolder(path) => path.display().fmt(formatter),
+        }
+    }
+}
+
+/// Parts that do not belong to one model. Lists every contradiction, not only the first.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("tokenizer, preprocessing and model do not belong together:{}", Listed(.faults))]
+pub struct PartsError {
+    /// All contradictions.
+    pub faults: Vec<PartsFault>,
+}
+
+/// One contradiction between the parts of a model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PartsFault {
+    /// The preprocessed images are not as large as the model's.
+    #[error("preprocessing cuts images to {crop} pixels, the model reads {resolution}")]
+    Resolution {
+        /// Side after preprocessing.
+        crop: usize,
+        /// Side that the model reads.
+        resolution: usize,
+    },
+    /// The tokenizer has ids that the model lacks.
+    #[error("the tokenizer has {tokenizer} ids, the model {model}")]
+    Vocabulary {
+        /// Number of ids of the tokenizer.
+        tokenizer: usize,
+        /// Number of ids of the model.
+        model: usize,
+    },
+    /// The model would not find the end of the tokenizer's texts.
+    #[error("the tokenizer ends a text with the id {tokenizer}, the model looks for {model}")]
+    EndOfText {
+        /// The tokenizer's id.
+        tokenizer: u32,
+        /// What the model looks for.
+        model: String,
+    },
+}
+
+impl Pretrained {
+    /// Loads a folder in the layout of HF `CLIPModel`: `config.json`, `model.safetensors`,
+    /// `tokenizer.json` and `preprocessor_config.json`.
+    ///
+    /// # Errors
+    /// [`LoadError`]: a file that is missing or damaged, a value that is not supported, weights
+    /// that do not fit (all of them are listed), or files that contradict each other.
+    pub fn load(directory: impl AsRef<Path>, device: &Device) -> Result<Self, LoadError> {
+        let directory = directory.as_ref();
+        let tokenizer_path = hf::existing(directory, hf::TOKENIZER_FILE, "the model's tokenizer")?;
+        let json = Json::read(directory, hf::PREPROCESS_FILE, "the preprocessing of the model's images")?;
+        let preprocess = hf::preprocess::parse(&json)?;
+        let tokenizer = Tokenizer::from_hf_file(&tokenizer_path)?;
+        let LoadedClip { config, clip, sha256 } = LoadedClip::load(directory, device)?;
+        check_parts(&config, &tokenizer, &preprocess)
+            .map_err(|source| LoadError::Parts { path: directory.into(), source })?;
+        let source = Source::HfFolder(directory.into());
+        Ok(Self { config, clip, tokenizer, preprocess, source, sha256 })
+    }
+
+    /// [`Self::sha256`] of the model in a folder, without loading it.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the weights file is missing or cannot be read.
+    pub fn digest(directory: impl AsRef<Path>) -> Result<String, LoadError> {
+        hf::digest(directory.as_ref())
+    }
+
+    /// Puts a new model together, at the end of pre-training.
+    ///
+    /// # Errors
+    /// [`PartsError`] inside [`LoadError::Parts`] if the parts contradict each other, and
+    /// [`LoadError::Weights`] if the weights cannot be read from their device.
+    pub fn from_parts(
+        config: ClipConfig,
+        clip: Clip,
+        tokenizer: Tokenizer,
+        preprocess: Preprocess,
+    ) -> Result<Self, LoadError> {
+        check_parts(&config, &tokenizer, &preprocess)
+            .map_err(|source| LoadError::Parts { path: PathBuf::from("(model in memory)"), source })?;
+        let sha256 = hf::sha256(&weights::bytes(&clip, &HfClipLayout)?);
+        Ok(Self { config, clip, tokenizer, preprocess, source: Source::Memory, sha256 })
+    }
+
+    /// Saves the model as a folder in the layout of HF `CLIPModel`, which `transformers` loads
+    /// unchanged. The same model gives the same bytes.
+    ///
+    /// # Errors
+    /// [`SaveError`]: a file that cannot be written, or a configuration that the layout cannot
+    /// represent.
+    pub fn save(&self, directory: impl AsRef<Path>) -> Result<(), SaveError> {
+        let directory = directory.as_ref();
+        let write = |name: &str, text: &str| {
+            let path = directory.join(name);
+            std::fs::write(&path, text).map_err(|source| SaveError::Write { path, source })
+        };
+        let config = hf::config::to_json(&self.config)?;
+        let preprocess = hf::preprocess::to_json(&self.preprocess)?;
+        let tokenizer_config = self.tokenizer.hf_config(self.config.text.context)?;
+        std::fs::create_dir_all(directory)
+            .map_err(|source| SaveError::Write { path: directory.into(), source })?;
+        write(hf::CONFIG_FILE, &config)?;
+        write(hf::PREPROCESS_FILE, &preprocess)?;
+        write(hf::TOKENIZER_CONFIG_FILE, &tokenizer_config)?;
+        write(hf::TOKENIZER_FILE, self.tokenizer.json())?;
+        let path = directory.join(hf::WEIGHTS_FILE);
+        weights::write(&self.clip, &HfClipLayout, &path)?;
+        // The weights come from a private temporary file; they should be as readable as the rest.
+        std::fs::metadata(directory.join(hf::CONFIG_FILE))
+            .and_then(|ordinary| std::fs::set_permissions(&path, ordinary.permissions()))
+            .map_err(|source| SaveError::Write { path, source })
+    }
+}
+
+fn check_parts(
+    config: &ClipConfig,
+    tokenizer: &Tokenizer,
+    preprocess: &Preprocess,
+) -> Result<(), PartsError> {
+    let mut faults = Vec::new();
+    let (crop, resolution) = (preprocess.crop, config.image.resolution);
+    if crop != resolution {
+        faults.push(PartsFault::Resolution { crop, resolution });
+    }
+    if tokenizer.ids() > config.text.vocab {
+        faults.push(PartsFault::Vocabulary { tokenizer: tokenizer.ids(), model: config.text.vocab });
+    }
+    let end = tokenizer.eot_id();
+    let expected = match config.text.pooling {
+        Pooling::FirstEot if end != config.text.eot_id => Some(config.text.eot_id.to_string()),
+        Pooling::HighestId if end as usize + 1 != tokenizer.ids() => Some("the highest id".to_string()),
+        _ => None,
+    };
+    faults.extend(expected.map(|model| PartsFault::EndOfText { tokenizer: end, model }));
+    if faults.is_empty() { Ok(()) } else { Err(PartsError { faults }) }
+}

@@ -1,0 +1,122 @@
+//! The text tower: a causal transformer.
+
+use crate::block::{BlockShape, LayerNorm, Transformer};
+use crate::config::TextConfig;
+use crate::hidden_states::HiddenStates;
+use crate::injection::{Injection, Scope};
+use crate::parameters::vacant;
+use crate::token_batch::TokenBatch;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use regulus_kernels::AttentionMask;
+
+/// Where the text tower's parameters are found in the model.
+pub(crate) const TEXT_TOWER: &str = "text";
+
+/// Vector of every token.
+#[derive(Module, Debug)]
+pub(crate) struct TokenEmbedding {
+    /// `[vocab, width]`
+    weight: Param<Tensor<2>>,
+}
+
+/// CLIP's text transformer: its feature is read at the end-of-text token.
+#[derive(Module, Debug)]
+pub struct TextTower {
+    token_embedding: TokenEmbedding,
+    /// `[context, width]`
+    positional_embedding: Param<Tensor<2>>,
+    transformer: Transformer,
+    ln_final: LayerNorm,
+    /// `[width, embed_dim]`
+    text_projection: Param<Tensor<2>>,
+    #[module(skip)]
+    config: TextConfig,
+}
+
+impl TextTower {
+    pub(crate) fn vacant(config: &TextConfig, embed_dim: usize, device: &Device) -> Self {
+        let width = config.width;
+        let shape = BlockShape {
+            width,
+            heads: config.heads,
+            mlp_width: config.mlp_width,
+            activation: config.activation,
+            layer_norm_eps: config.layer_norm_eps,
+            mask: AttentionMask::Causal,
+        };
+        Self {
+            token_embedding: TokenEmbedding { weight: vacant([config.vocab, width], device) },
+            positional_embedding: vacant([config.context, width], device),
+            transformer: Transformer::vacant(config.layers, &shape, device),
+            ln_final: LayerNorm::vacant(width, config.layer_norm_eps, device),
+            text_projection: vacant([width, embed_dim], device),
+            config: config.clone(),
+        }
+    }
+
+    /// The tower's architecture.
+    pub fn config(&self) -> &TextConfig {
+        &self.config
+    }
+
+    /// The end-of-text token after the last LayerNorm: what the projection reads.
+    ///
+    /// # Shapes
+    /// - output: `[texts, width]`
+    pub fn pooled(&self, tokens: &TokenBatch, injection: &Injection) -> Tensor<2> {
+        let scope = Scope::root(injection).enter(TEXT_TOWER);
+        let x = self.embed(tokens, &scope);
+        let x = self.transformer.forward(x, &scope.enter("transformer"), |_| {});
+        let ends: Tensor<3> = at_ends(x, tokens).unsqueeze_dim(1);
+        self.ln_final.forward(ends, &scope.enter("ln_final")).squeeze_dim(1)
+    }
+
+    /// Projects [`Self::pooled`] into the shared embedding space.
+    ///
+    /// # Shapes
+    /// - `pooled`: `[texts, width]`
+    /// - output: `[texts, embed_dim]`, not normalised
+    pub fn project(&self, pooled: Tensor<2>, injection: &Injection) -> Tensor<2> {
+        let scope = Scope::root(injection).enter(TEXT_TOWER);
+        pooled.matmul(scope.weight("text_projection", &self.text_projection))
+    }
+
+    /// All intermediate results of the forward pass.
+    pub fn hidden_states(&self, tokens: &TokenBatch, injection: &Injection) -> HiddenStates {
+        let scope = Scope::root(injection).enter(TEXT_TOWER);
+        let embeddings = self.embed(tokens, &scope);
+        let mut blocks = Vec::new();
+        let last = self
+            .transformer
+            .forward(embeddings.clone(), &scope.enter("transformer"), |x| blocks.push(x.clone()));
+        let normalised = self.ln_final.forward(last, &scope.enter("ln_final"));
+        let pooled = at_ends(normalised.clone(), tokens);
+        let features = self.project(pooled.clone(), injection);
+        HiddenStates { block_input: embeddings.clone(), embeddings, blocks, normalised, pooled, features }
+    }
+
+    fn embed(&self, tokens: &TokenBatch, scope: &Scope<'_>) -> Tensor<3> {
+        let table = scope.enter("token_embedding").weight("weight", &self.token_embedding.weight);
+        let device = table.device();
+        let [_, width] = table.dims();
+        let ids = TensorData::new(tokens.ids.clone(), [tokens.ids.len()]);
+        let words = table.select(0, Tensor::<1, Int>::from_data(ids, &device));
+        let positions = scope.weight("positional_embedding", &self.positional_embedding);
+        words.reshape([tokens.texts, tokens.length, width])
+            + positions.narrow(0, 0, tokens.length).unsqueeze()
+    }
+}
+
+/// The vectors at the ends of the texts.
+///
+/// # Shapes
+/// - `x`: `[texts, length, width]`
+/// - output: `[texts, width]`
+fn at_ends(x: Tensor<3>, tokens: &TokenBatch) -> Tensor<2> {
+    let [texts, length, width] = x.dims();
+    let rows = tokens.ends.iter().enumerate().map(|(text, end)| (text * length + end) as i32);
+    let rows = TensorData::new(rows.collect::<Vec<i32>>(), [texts]);
+    let rows = Tensor::<1, Int>::from_data(rows, &x.device());
+    x.reshape([texts * length, width]).select(0, rows)
+}

@@ -1,0 +1,214 @@
+//! Texts to token ids.
+//!
+//! The work is done by the `tokenizers` crate, which reads the same `tokenizer.json` as
+//! `transformers` does. This module adds what it leaves open: a text that is too long, or a word
+//! that a small vocabulary lacks, is an error that shows the text, never a silent cut.
+
+mod word_level;
+
+use crate::hf::SaveError;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokenizers::ModelWrapper;
+
+/// A tokenizer that puts a start token before each text and an end token behind it.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    tokenizer: Arc<tokenizers::Tokenizer>,
+    /// The contents of `tokenizer.json`, so that saving gives back what was loaded.
+    json: Arc<str>,
+    sot_id: u32,
+    eot_id: u32,
+    ids: usize,
+}
+
+/// A tokenizer that cannot be loaded or made.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    /// The file cannot be read.
+    #[error("{}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The file is not a tokenizer that the `tokenizers` crate understands.
+    #[error("{}: not a tokenizer of HF `tokenizers`: {reason}", .path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tokenizer does not put one token before and one behind each text.
+    #[error(
+        "{}: an empty text becomes the ids {found:?}, expected one start and one end token", .path.display()
+    )]
+    NoStartAndEnd {
+        /// The file.
+        path: PathBuf,
+        /// The ids of the empty text.
+        found: Vec<u32>,
+    },
+    /// A word of a word-level vocabulary could never be found in a text.
+    #[error("the word {word:?} cannot be in a vocabulary: {reason}")]
+    Word {
+        /// The word.
+        word: String,
+        /// Why not.
+        reason: &'static str,
+    },
+}
+
+/// A text that cannot be turned into ids.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenizeError {
+    /// The text does not fit the model's context.
+    #[error("the text {text:?} has {length} tokens with start and end, the model reads {context}")]
+    TooLong {
+        /// The text.
+        text: String,
+        /// Its number of tokens, start and end included.
+        length: usize,
+        /// The model's context.
+        context: usize,
+    },
+    /// A word is not in the vocabulary of a tokenizer that knows whole words only.
+    #[error("the word {word:?} of the text {text:?} is not in the model's vocabulary")]
+    UnknownWord {
+        /// The word.
+        word: String,
+        /// The text.
+        text: String,
+    },
+    /// The tokenizer fails for another reason.
+    #[error("the text {text:?} cannot be tokenized: {reason}")]
+    Failed {
+        /// The text.
+        text: String,
+        /// What the `tokenizers` crate says.
+        reason: String,
+    },
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`. Truncation and padding that it asks for are ignored.
+    ///
+    /// # Errors
+    /// [`TokenizerError`] if the file cannot be read, is no tokenizer, or one without start and
+    /// end tokens.
+    pub fn from_hf_file(path: impl AsRef<Path>) -> Result<Self, TokenizerError> {
+        let path = path.as_ref();
+        let json = std::fs::read_to_string(path)
+            .map_err(|source| TokenizerError::Read { path: path.into(), source })?;
+        Self::from_json(&json, path)
+    }
+
+    /// The tokenizer that `json`, the contents of the file at `path`, describes.
+    fn from_json(json: &str, path: &Path) -> Result<Self, TokenizerError> {
+        let format = |error: tokenizers::Error| TokenizerError::Format {
+            path: path.into(),
+            reason: error.to_string(),
+        };
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(json).map_err(format)?;
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(format)?;
+        let empty = tokenizer.encode("", true).map_err(format)?;
+        let &[sot_id, eot_id] = empty.get_ids() else {
+            return Err(TokenizerError::NoStartAndEnd { path: path.into(), found: empty.get_ids().to_vec() });
+        };
+        let highest = tokenizer.get_vocab(true).into_values().chain([sot_id, eot_id]).max();
+        let ids = highest.map_or(0, |id| id as usize + 1);
+        Ok(Self { tokenizer: Arc::new(tokenizer), json: json.into(), sot_id, eot_id, ids })
+    }
+
+    /// The ids of a text from the start token to the end token, without padding.
+    ///
+    /// # Errors
+    /// [`TokenizeError`] if there are more than `context` ids, or a word has none.
+    pub fn encode(&self, text: &str, context: usize) -> Result<Vec<u32>, TokenizeError> {
+        let encoding = self.tokenizer.encode(text, true).map_err(|error| self.explain(text, &error))?;
+        let ids = encoding.get_ids();
+        if ids.len() > context {
+            return Err(TokenizeError::TooLong { text: text.into(), length: ids.len(), context });
+        }
+        Ok(ids.to_vec())
+    }
+
+    /// The ids of each text, as [`Self::encode`] gives them.
+    ///
+    /// # Errors
+    /// [`TokenizeError`] of the first text that fails.
+    pub fn encode_batch<S: AsRef<str>>(
+        &self,
+        texts: &[S],
+        context: usize,
+    ) -> Result<Vec<Vec<u32>>, TokenizeError> {
+        texts.iter().map(|text| self.encode(text.as_ref(), context)).collect()
+    }
+
+    /// Id of the token before each text.
+    pub fn sot_id(&self) -> u32 {
+        self.sot_id
+    }
+
+    /// Id of the token behind each text.
+    pub fn eot_id(&self) -> u32 {
+        self.eot_id
+    }
+
+    /// One more than the highest id: the least vocabulary that a model needs.
+    pub fn ids(&self) -> usize {
+        self.ids
+    }
+
+    /// The contents of `tokenizer.json`.
+    pub(crate) fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// The contents of `tokenizer_config.json`, which tells `transformers` the class of the
+    /// tokenizer and the names of its special tokens.
+    pub(crate) fn hf_config(&self, context: usize) -> Result<String, SaveError> {
+        let token = |id| self.tokenizer.id_to_token(id).unwrap_or_default();
+        let end = token(self.eot_id);
+        let is_clip = matches!(self.tokenizer.get_model(), ModelWrapper::BPE(_));
+        let config = HfTokenizerConfig {
+            bos_token: token(self.sot_id),
+            eos_token: end.clone(),
+            model_max_length: context,
+            pad_token: end.clone(),
+            processor_class: "CLIPProcessor",
+            tokenizer_class: if is_clip { "CLIPTokenizer" } else { "PreTrainedTokenizerFast" },
+            unk_token: is_clip.then_some(end),
+        };
+        Ok(serde_json::to_string_pretty(&config)? + "\n")
+    }
+
+    /// Why `text` has no ids: the first word that has none either, or what the crate says.
+    fn explain(&self, text: &str, error: &tokenizers::Error) -> TokenizeError {
+        let mut words = text.split(|c: char| c.is_whitespace() || c == '.');
+        let unknown = words.find(|word| self.tokenizer.encode(*word, false).is_err());
+        let text = text.to_string();
+        match (self.tokenizer.get_model(), unknown) {
+            (ModelWrapper::WordLevel(_), Some(word)) => {
+                TokenizeError::UnknownWord { word: word.to_string(), text }
+            }
+            _ => TokenizeError::Failed { text, reason: error.to_string() },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct HfTokenizerConfig {
+    bos_token: String,
+    eos_token: String,
+    model_max_length: usize,
+    pad_token: String,
+    processor_class: &'static str,
+    tokenizer_class: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unk_token: Option<String>,
+}

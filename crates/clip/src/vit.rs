@@ -1,0 +1,134 @@
+//! The image tower: a vision transformer.
+
+use crate::block::{BlockShape, LayerNorm, Transformer};
+use crate::config::ImageConfig;
+use crate::hidden_states::HiddenStates;
+use crate::injection::{Injection, Scope};
+use crate::parameters::vacant;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+use regulus_kernels::{AttentionMask, linear};
+
+/// Where the image tower's parameters are found in the model.
+pub(crate) const IMAGE_TOWER: &str = "visual";
+
+/// Cuts an image into patches and maps each to the tower's width. A convolution whose stride is
+/// its size, written as a matrix product.
+#[derive(Module, Debug)]
+pub(crate) struct PatchEmbedding {
+    /// `[width, 3, patch, patch]`
+    weight: Param<Tensor<4>>,
+}
+
+impl PatchEmbedding {
+    /// # Shapes
+    /// - `pixels`: `[batch, 3, height, width]`
+    /// - output: `[batch, patches, tower width]`, patches row by row
+    fn forward(&self, pixels: Tensor<4>, scope: &Scope<'_>) -> Tensor<3> {
+        let weight = scope.weight("weight", &self.weight);
+        let [width, channels, patch, _] = weight.dims();
+        let [batch, _, pixel_rows, pixel_columns] = pixels.dims();
+        let (rows, columns) = (pixel_rows / patch, pixel_columns / patch);
+        let patches = pixels
+            .reshape([batch, channels, rows, patch, columns, patch])
+            .permute([0, 2, 4, 1, 3, 5])
+            .reshape([batch, rows * columns, channels * patch * patch]);
+        linear(patches, weight.reshape([width, channels * patch * patch]), None)
+    }
+}
+
+/// CLIP's vision transformer: its feature is read at a class token that is put before the patches.
+#[derive(Module, Debug)]
+pub struct ImageTower {
+    conv1: PatchEmbedding,
+    /// `[width]`
+    class_embedding: Param<Tensor<1>>,
+    /// `[1 + patches, width]`
+    positional_embedding: Param<Tensor<2>>,
+    ln_pre: LayerNorm,
+    transformer: Transformer,
+    ln_post: LayerNorm,
+    /// `[width, embed_dim]`
+    proj: Param<Tensor<2>>,
+}
+
+impl ImageTower {
+    pub(crate) fn vacant(config: &ImageConfig, embed_dim: usize, device: &Device) -> Self {
+        let width = config.width;
+        let shape = BlockShape {
+            width,
+            heads: config.heads,
+            mlp_width: config.mlp_width,
+            activation: config.activation,
+            layer_norm_eps: config.layer_norm_eps,
+            mask: AttentionMask::Full,
+        };
+        Self {
+            conv1: PatchEmbedding { weight: vacant([width, 3, config.patch, config.patch], device) },
+            class_embedding: vacant([width], device),
+            positional_embedding: vacant([config.positions(), width], device),
+            ln_pre: LayerNorm::vacant(width, config.layer_norm_eps, device),
+            transformer: Transformer::vacant(config.layers, &shape, device),
+            ln_post: LayerNorm::vacant(width, config.layer_norm_eps, device),
+            proj: vacant([width, embed_dim], device),
+        }
+    }
+
+    /// Width of the features after the projection.
+    pub fn embed_dim(&self) -> usize {
+        self.proj.lazy_shape()[1]
+    }
+
+    /// The class token after the last LayerNorm: what the projection, and a linear probe, reads.
+    ///
+    /// # Shapes
+    /// - `pixels`: `[batch, 3, resolution, resolution]`, normalised as the model expects
+    /// - output: `[batch, width]`
+    pub fn pooled(&self, pixels: Tensor<4>, injection: &Injection) -> Tensor<2> {
+        let scope = Scope::root(injection).enter(IMAGE_TOWER);
+        let x = self.block_input(self.embed(pixels, &scope), &scope);
+        let x = self.transformer.forward(x, &scope.enter("transformer"), |_| {});
+        let class = x.narrow(1, 0, 1);
+        self.ln_post.forward(class, &scope.enter("ln_post")).squeeze_dim(1)
+    }
+
+    /// Projects [`Self::pooled`] into the shared embedding space.
+    ///
+    /// # Shapes
+    /// - `pooled`: `[batch, width]`
+    /// - output: `[batch, embed_dim]`, not normalised
+    pub fn project(&self, pooled: Tensor<2>, injection: &Injection) -> Tensor<2> {
+        pooled.matmul(Scope::root(injection).enter(IMAGE_TOWER).weight("proj", &self.proj))
+    }
+
+    /// All intermediate results of the forward pass.
+    ///
+    /// # Shapes
+    /// - `pixels`: `[batch, 3, resolution, resolution]`, normalised as the model expects
+    pub fn hidden_states(&self, pixels: Tensor<4>, injection: &Injection) -> HiddenStates {
+        let scope = Scope::root(injection).enter(IMAGE_TOWER);
+        let embeddings = self.embed(pixels, &scope);
+        let block_input = self.block_input(embeddings.clone(), &scope);
+        let mut blocks = Vec::new();
+        let last = self
+            .transformer
+            .forward(block_input.clone(), &scope.enter("transformer"), |x| blocks.push(x.clone()));
+        let normalised = self.ln_post.forward(last, &scope.enter("ln_post"));
+        let pooled: Tensor<2> = normalised.clone().narrow(1, 0, 1).squeeze_dim(1);
+        let features = self.project(pooled.clone(), injection);
+        HiddenStates { embeddings, block_input, blocks, normalised, pooled, features }
+    }
+
+    fn embed(&self, pixels: Tensor<4>, scope: &Scope<'_>) -> Tensor<3> {
+        let patches = self.conv1.forward(pixels, &scope.enter("conv1"));
+        let [batch, _, width] = patches.dims();
+        let class = scope.weight("class_embedding", &self.class_embedding);
+        let class = class.reshape([1, 1, width]).expand([batch, 1, width]);
+        let positions = scope.weight("positional_embedding", &self.positional_embedding);
+        Tensor::cat(vec![class, patches], 1) + positions.unsqueeze()
+    }
+
+    fn block_input(&self, embeddings: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
+        self.ln_pre.forward(embeddings, &scope.enter("ln_pre"))
+    }
+}

@@ -1,0 +1,142 @@
+//! Weights files: strict reading and deterministic writing, whatever the publisher's layout.
+//!
+//! A layout only says which tensors of a file make up a parameter of the model. Comparing names
+//! and shapes, converting number formats and listing what does not fit are the same for all.
+
+mod mapped;
+mod read;
+mod write;
+
+pub(crate) use mapped::MappedFile;
+pub(crate) use read::read;
+pub(crate) use write::{bytes, write};
+
+use crate::config::Listed;
+use std::path::PathBuf;
+
+/// A tensor of a weights file that is a parameter of the model, or some consecutive values of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Name in the file.
+    pub key: String,
+    /// Shape in the file.
+    pub shape: Vec<usize>,
+    /// Whether the (two-dimensional) tensor is the transpose of the parameter.
+    pub transposed: bool,
+}
+
+/// A publisher's way to name and cut the parameters of a model.
+pub(crate) trait Layout {
+    /// The pieces whose values, one after the other, are the parameter at the canonical `path`.
+    fn pieces(&self, path: &str, shape: &[usize]) -> Vec<Piece>;
+
+    /// Whether files are known to hold this tensor although it is no parameter.
+    fn is_harmless(&self, key: &str) -> bool;
+}
+
+/// A weights file that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The file cannot be opened, mapped or written.
+    #[error("{}: {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The file is damaged or of another format.
+    #[error("{}: not a complete safetensors file: {reason}", .path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tensors are not those of the configured model. Lists every fault, not only the first.
+    #[error("{}: the tensors do not fit the configuration:{}", .path.display(), Listed(.faults))]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// Everything that is wrong, sorted by key.
+        faults: Vec<TensorFault>,
+    },
+    /// A value of the model cannot be read back from its device.
+    #[error("{path}: cannot be read from the device: {reason}")]
+    Device {
+        /// The parameter.
+        path: String,
+        /// What Burn says.
+        reason: String,
+    },
+}
+
+/// One tensor that does not fit the model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TensorFault {
+    /// The model needs a tensor that the file lacks.
+    #[error("missing: {key}, expected with shape {expected:?}")]
+    Missing {
+        /// Name in the file.
+        key: String,
+        /// The shape that the configuration asks for.
+        expected: Vec<usize>,
+    },
+    /// The file holds a tensor that the model has no use for.
+    #[error("unused: {key} with shape {found:?}, expected no such tensor")]
+    Unused {
+        /// Name in the file.
+        key: String,
+        /// Its shape.
+        found: Vec<usize>,
+    },
+    /// A tensor has another shape than the configuration asks for.
+    #[error("misshapen: {key} has shape {found:?}, expected {expected:?}")]
+    Misshapen {
+        /// Name in the file.
+        key: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that the configuration asks for.
+        expected: Vec<usize>,
+    },
+    /// A tensor has a number format that is not a floating-point format of 16 bits or more.
+    #[error("wrong type: {key} is {found}, expected F16, BF16, F32 or F64")]
+    Type {
+        /// Name in the file.
+        key: String,
+        /// Its number format.
+        found: String,
+    },
+}
+
+impl TensorFault {
+    /// Name in the file.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Missing { key, .. }
+            | Self::Unused { key, .. }
+            | Self::Misshapen { key, .. }
+            | Self::Type { key, .. } => key,
+        }
+    }
+}
+
+/// The transpose of a matrix of `rows` x `columns` values, row by row.
+fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..columns)
+        .flat_map(|column| values.iter().skip(column).step_by(columns.max(1)).take(rows).copied())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposing_twice_changes_nothing() {
+        let values: Vec<f32> = (0..6).map(|value| value as f32).collect();
+        assert_eq!(transpose(&values, 2, 3), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        assert_eq!(transpose(&transpose(&values, 2, 3), 3, 2), values);
+    }
+}

@@ -1,0 +1,39 @@
+//! Image folders on disk, read into a [`Task`](crate::Task).
+//!
+//! People keep labelled photographs in a handful of folder layouts, and collections found in the
+//! wild hold stray files, broken images and half-extracted classes. This module says what it found
+//! before it decodes anything: [`scan`] lists and checks the files, [`load`] decodes them in parallel
+//! and reports what was skipped. The three layouts are those of [`Layout`].
+//!
+//! ```no_run
+//! use regulus_datasets::folders::{FolderRequest, load, scan};
+//! use regulus_images::Preprocess;
+//!
+//! # fn main() -> Result<(), regulus_datasets::folders::FolderError> {
+//! let listing = scan(&FolderRequest::new("photographs"))?;
+//! let (task, report) = load(&listing, &Preprocess::clip(224), 4 << 30, &|_, _| {})?;
+//! println!("{}: {report}", task.name);
+//! # Ok(())
+//! # }
+//! ```
+
+mod classes;
+mod entries;
+mod error;
+mod layout;
+mod listing;
+mod load;
+mod report;
+mod scan;
+mod split;
+
+pub use classes::ClassName;
+pub use error::FolderError;
+pub use layout::Layout;
+pub use listing::{FolderListing, ListedFile, ListedSplit};
+pub use load::load;
+pub use report::{FolderReport, Skipped, SplitImages};
+pub use scan::{FolderRequest, scan};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! Data sets as plain arrays: the built-in world, and folders of images.
+
+pub mod folders;
+mod labelled;
+mod task;
+pub mod world;
+
+pub use labelled::{LabelledImages, LabelledImagesError};
+pub use task::{Task, TestSplit, prompt};

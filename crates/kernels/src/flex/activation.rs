@@ -1,0 +1,130 @@
+//! The GELU variants in one pass each way. The backward pass recomputes the exponential from the input.
+
+use burn::backend::flex::FlexTensor;
+
+use super::Operation;
+use crate::parallel;
+use crate::simd::{exp, multiply_add, polynomial, sigmoid, simd};
+
+/// Values per task.
+const CHUNK: usize = 1 << 14;
+
+/// An elementwise activation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Activation {
+    QuickGelu,
+    GeluErf,
+    GeluTanh,
+}
+
+impl Operation<1> for Activation {
+    type Saved = Option<FlexTensor>;
+
+    fn forward(self, [mut x]: [FlexTensor; 1], [tracked]: [bool; 1]) -> (FlexTensor, Self::Saved) {
+        let saved = tracked.then(|| x.clone());
+        let activate = match self {
+            Self::QuickGelu => quick_gelu,
+            Self::GeluErf => gelu_erf,
+            Self::GeluTanh => gelu_tanh,
+        };
+        parallel::run(x.storage_mut::<f32>().chunks_mut(CHUNK), || (), |_, values| activate(values));
+        (x, saved)
+    }
+
+    fn backward(self, saved: Self::Saved, mut gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        let differentiate = match self {
+            Self::QuickGelu => quick_gelu_backward,
+            Self::GeluErf => gelu_erf_backward,
+            Self::GeluTanh => gelu_tanh_backward,
+        };
+        [saved.map(|x| {
+            let tasks = gradient.storage_mut::<f32>().chunks_mut(CHUNK).zip(x.storage::<f32>().chunks(CHUNK));
+            parallel::run(tasks, || (), |_, (gradient, x)| differentiate(gradient, x));
+            gradient
+        })]
+    }
+}
+
+simd! {
+    /// `x ← x σ(1.702 x)`.
+    fn quick_gelu(values: &mut [f32]) {
+        for x in values {
+            *x *= sigmoid::<FMA>(1.702 * *x);
+        }
+    }
+}
+
+simd! {
+    /// With `s = σ(1.702 x)`: `g ← g (s + 1.702 x s (1 - s))`.
+    fn quick_gelu_backward(gradient: &mut [f32], x: &[f32]) {
+        for (g, &x) in gradient.iter_mut().zip(x) {
+            let s = sigmoid::<FMA>(1.702 * x);
+            *g *= multiply_add::<FMA>(1.702 * x, s * (1.0 - s), s);
+        }
+    }
+}
+
+/// `√(2/π)` and `0.044715 √(2/π)`, each doubled: `(1 + tanh(u)) / 2 = σ(2u)`.
+const TANH_LINEAR: f32 = 1.595_769_1;
+const TANH_CUBIC: f32 = 0.071_354_814;
+
+/// `2u`, with `u` the argument of the tanh approximation.
+#[inline(always)]
+fn tanh_argument<const FMA: bool>(x: f32) -> f32 {
+    x * multiply_add::<FMA>(x * x, TANH_CUBIC, TANH_LINEAR)
+}
+
+simd! {
+    /// `x ← x σ(2u)` with `u = √(2/π) (x + 0.044715 x³)`.
+    fn gelu_tanh(values: &mut [f32]) {
+        for x in values {
+            *x *= sigmoid::<FMA>(tanh_argument::<FMA>(*x));
+        }
+    }
+}
+
+simd! {
+    /// With `s = σ(2u)`: `g ← g (s + x s (1 - s) 2u')`.
+    fn gelu_tanh_backward(gradient: &mut [f32], x: &[f32]) {
+        for (g, &x) in gradient.iter_mut().zip(x) {
+            let s = sigmoid::<FMA>(tanh_argument::<FMA>(x));
+            let slope = multiply_add::<FMA>(x * x, 3.0 * TANH_CUBIC, TANH_LINEAR);
+            *g *= multiply_add::<FMA>(x * slope, s * (1.0 - s), s);
+        }
+    }
+}
+
+/// `Φ(x)`, absolute error below 1e-7, and `exp(-x²/2)`.
+///
+/// `erfc(z) = t p(t) exp(-z²)` with `t = 1/(1 + 0.4 z)` for `z ≥ 0`, the form of Abramowitz and Stegun
+/// 7.1.26 with a polynomial fitted to 2.8e-8.
+#[inline(always)]
+fn normal_distribution<const FMA: bool>(x: f32) -> (f32, f32) {
+    const HALF: [f32; 6] =
+        [0.115_961_14, 0.080_911_204, 0.234_138_52, -0.185_455_75, 0.354_574_77, -0.100_129_895];
+    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / multiply_add::<FMA>(z, 0.4, 1.0);
+    let bell = exp::<FMA>(-0.5 * x * x);
+    let tail = t * polynomial::<FMA, 6>(t, HALF) * bell;
+    (if x < 0.0 { tail } else { 1.0 - tail }, bell)
+}
+
+simd! {
+    /// `x ← x Φ(x)`.
+    fn gelu_erf(values: &mut [f32]) {
+        for x in values {
+            *x *= normal_distribution::<FMA>(*x).0;
+        }
+    }
+}
+
+simd! {
+    /// `g ← g (Φ(x) + x exp(-x²/2) / √(2π))`.
+    fn gelu_erf_backward(gradient: &mut [f32], x: &[f32]) {
+        const FRAC_1_SQRT_TAU: f32 = 0.398_942_3;
+        for (g, &x) in gradient.iter_mut().zip(x) {
+            let (distribution, bell) = normal_distribution::<FMA>(x);
+            *g *= multiply_add::<FMA>(FRAC_1_SQRT_TAU * x, bell, distribution);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The operations of a CLIP-like transformer block as ordinary functions on tensors.
+//!
+//! Under autodiff, Burn's CPU backend builds linear layers, layer normalisation, GELU and attention from
+//! primitives that read and write every activation several times. The functions here are exact
+//! replacements: one call, one result, differentiable in every floating-point input. Tensors of the flex
+//! backend take hand-written forward and backward passes; all others take the plain-Burn formulas of
+//! [`reference`].
+
+mod activation;
+mod attention;
+#[cfg(feature = "flex")]
+mod flex;
+mod layer_norm;
+mod linear;
+#[cfg(feature = "flex")]
+mod matrix;
+#[cfg(feature = "flex")]
+mod parallel;
+pub mod reference;
+#[cfg(feature = "flex")]
+mod simd;
+
+pub use activation::{gelu_erf, gelu_tanh, quick_gelu};
+pub use attention::{AttentionMask, attention};
+pub use layer_norm::layer_norm;
+pub use linear::linear;

@@ -1,0 +1,42 @@
+//! Linear layers with weights in PyTorch's layout, so that loaded weights need no transposed copy.
+
+use burn::tensor::Tensor;
+
+#[cfg(feature = "flex")]
+use crate::flex::{self, Input, Linear};
+use crate::reference;
+
+/// Applies `x weightᵀ + bias` to every token.
+///
+/// # Shapes
+///
+/// - `x`: `[batch, tokens, in]`
+/// - `weight`: `[out, in]`, as PyTorch's `nn.Linear` stores it
+/// - `bias`: `[out]`
+/// - result: `[batch, tokens, out]`
+///
+/// # Panics
+///
+/// If the shapes do not agree.
+pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    let ([_, _, width], [out, weight_in]) = (x.dims(), weight.dims());
+    assert_eq!(width, weight_in, "linear: `x` has {width} features, `weight` takes {weight_in}");
+    if let Some([length]) = bias.as_ref().map(Tensor::dims) {
+        assert_eq!(length, out, "linear: `weight` yields {out} features, `bias` has {length}");
+    }
+    #[cfg(feature = "flex")]
+    if let (Some(x_input), Some(weight_input)) = (Input::new(&x), Input::new(&weight)) {
+        match bias.as_ref().map(Input::new) {
+            None => {
+                drop((x, weight));
+                return flex::apply(Linear, [x_input, weight_input]);
+            }
+            Some(Some(bias_input)) => {
+                drop((x, weight, bias));
+                return flex::apply(Linear, [x_input, weight_input, bias_input]);
+            }
+            Some(None) => {}
+        }
+    }
+    reference::linear(x, weight, bias)
+}

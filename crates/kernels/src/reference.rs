@@ -1,0 +1,60 @@
+//! The operations of this crate in plain Burn: the definition that the fused passes are tested against, and
+//! the path of every backend without fused passes.
+//!
+//! The functions have the arguments, results and panics of their namesakes at the crate's root.
+
+use burn::tensor::{Bool, Tensor, activation, module};
+
+use crate::AttentionMask;
+
+/// `x weightᵀ + bias`; see [`crate::linear`].
+pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    let [batch, tokens, width] = x.dims();
+    let [out, _] = weight.dims();
+    let product = x.reshape([batch * tokens, width]).matmul(weight.transpose());
+    let rows = match bias {
+        Some(bias) => product + bias.unsqueeze(),
+        None => product,
+    };
+    rows.reshape([batch, tokens, out])
+}
+
+/// Layer normalisation over the last dimension; see [`crate::layer_norm`].
+pub fn layer_norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<3> {
+    module::layer_norm(x, weight, Some(bias), eps)
+}
+
+/// `x σ(1.702 x)`; see [`crate::quick_gelu`].
+pub fn quick_gelu(x: Tensor<3>) -> Tensor<3> {
+    x.clone() * activation::sigmoid(x * 1.702)
+}
+
+/// `x Φ(x)`; see [`crate::gelu_erf`].
+pub fn gelu_erf(x: Tensor<3>) -> Tensor<3> {
+    activation::gelu(x)
+}
+
+/// The tanh approximation of `x Φ(x)`; see [`crate::gelu_tanh`].
+pub fn gelu_tanh(x: Tensor<3>) -> Tensor<3> {
+    activation::gelu_approximate(x)
+}
+
+/// Multi-head self-attention on packed queries, keys and values; see [`crate::attention`].
+pub fn attention(qkv: Tensor<3>, heads: usize, mask: AttentionMask) -> Tensor<3> {
+    let [batch, tokens, packed] = qkv.dims();
+    let width = packed / 3;
+    let head_dim = width / heads;
+    let device = qkv.device();
+    let part = |index: usize| {
+        qkv.clone().narrow(2, index * width, width).reshape([batch, tokens, heads, head_dim]).swap_dims(1, 2)
+    };
+    let scores = part(0).matmul(part(1).swap_dims(2, 3)) * (head_dim as f64).powf(-0.5);
+    let scores = match mask {
+        AttentionMask::Full => scores,
+        AttentionMask::Causal => {
+            let later = Tensor::<2, Bool>::tril_mask([tokens, tokens], 0, &device);
+            scores.mask_fill(later.unsqueeze(), f32::NEG_INFINITY)
+        }
+    };
+    activation::softmax(scores, 3).matmul(part(2)).swap_dims(1, 2).reshape([batch, tokens, width])
+}

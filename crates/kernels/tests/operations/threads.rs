@@ -1,0 +1,32 @@
+//! Results do not depend on the number of threads.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::cases::{Case, Inputs, Operation, Path, all, noise, values};
+
+/// The bits of a result and of all gradients, computed by a pool of the given size.
+fn bits(case: &Case, threads: usize) -> Vec<Vec<u32>> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| {
+        let device = Device::flex().autodiff();
+        let inputs = Inputs::new(case, &case.inputs(), &device).require_grad();
+        let result = case.apply(&inputs, Path::Fused);
+        let cotangent = TensorData::new(noise(result.shape().num_elements(), 5), result.shape());
+        let gradients = (result.clone() * Tensor::from_data(cotangent, &device)).sum().backward();
+        let mut all = vec![values(result), values(inputs.x.grad(&gradients).unwrap())];
+        all.extend(inputs.matrix.map(|matrix| values(matrix.grad(&gradients).unwrap())));
+        all.extend(inputs.vectors.iter().map(|vector| values(vector.grad(&gradients).unwrap())));
+        all.iter().map(|values| values.iter().map(|value| value.to_bits()).collect()).collect()
+    })
+}
+
+#[test]
+fn bits_do_not_depend_on_the_threads() {
+    let large = |operation| Case { operation, batch: 5, tokens: 77, width: 96, bias: true };
+    let large = [Operation::Linear { out: 300 }, Operation::LayerNorm, Operation::GeluErf].map(large);
+    for case in all().into_iter().chain(large) {
+        let one = bits(&case, 1);
+        assert!(one == bits(&case, 2), "{case:?}");
+        assert!(one == bits(&case, 5), "{case:?}");
+    }
+}

@@ -1,0 +1,139 @@
+//! From images in memory to the batches of a step.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use rayon::prelude::*;
+use regulus_datasets::LabelledImages;
+use regulus_images::Preprocess;
+use regulus_images::random::Stream;
+use serde::{Deserialize, Serialize};
+
+/// Random changes of training images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Augmentation {
+    /// Images as they are: what is frozen may be computed once and kept.
+    #[default]
+    None,
+    /// Mirrored left to right with probability one half.
+    Flip,
+}
+
+/// The images of one optimiser step.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Normalised pixels, `[batch, 3, height, width]`.
+    pub pixels: Tensor<4>,
+    /// Class indices, `[batch]`.
+    pub labels: Tensor<1, Int>,
+    /// Which images of the set these are.
+    pub indices: Vec<usize>,
+    /// The pass over the data that the batch belongs to, from 0.
+    pub epoch: usize,
+    /// The optimiser step, from 0.
+    pub step: usize,
+}
+
+/// A labelled set of images together with how a model wants to see them.
+#[derive(Debug, Clone, Copy)]
+pub struct ImageSet<'a> {
+    /// The images, already resized and cropped.
+    pub images: &'a LabelledImages,
+    /// The model's preprocessing; only its normalisation is left to do.
+    pub preprocess: &'a Preprocess,
+    /// Where tensors are made.
+    pub device: &'a Device,
+}
+
+impl<'a> ImageSet<'a> {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.images.len() == 0
+    }
+
+    /// Normalised pixels `[batch, 3, side, side]` of the given images; `flipped(position)` mirrors.
+    fn pixels(&self, indices: &[usize], flipped: impl Fn(usize) -> bool + Sync) -> Tensor<4> {
+        let side = self.images.side;
+        let mut values = vec![0f32; indices.len() * 3 * side * side];
+        values.par_chunks_mut(3 * side * side).zip(indices.par_iter()).enumerate().for_each(
+            |(position, (out, &index))| {
+                self.preprocess.normalise(self.images.image(index), out);
+                if flipped(position) {
+                    out.chunks_exact_mut(side).for_each(<[f32]>::reverse);
+                }
+            },
+        );
+        Tensor::from_data(TensorData::new(values, [indices.len(), 3, side, side]), self.device)
+    }
+
+    fn labels(&self, indices: &[usize]) -> Tensor<1, Int> {
+        let labels: Vec<i64> = indices.iter().map(|&index| self.images.labels[index] as i64).collect();
+        Tensor::from_data(TensorData::new(labels, [indices.len()]), self.device)
+    }
+
+    /// Pixels of all images in order, `size` at a time.
+    pub fn chunks(&self, size: usize) -> impl Iterator<Item = Tensor<4>> + use<'a> {
+        let set = *self;
+        let starts = (0..set.len()).step_by(size.max(1));
+        starts.map(move |start| {
+            let indices: Vec<usize> = (start..set.len().min(start + size.max(1))).collect();
+            set.pixels(&indices, |_| false)
+        })
+    }
+}
+
+/// Where the batches of a run come from.
+pub trait BatchSource {
+    /// The batch of optimiser step `step`; `None` ends the run early.
+    fn batch(&self, step: usize) -> Option<Batch>;
+
+    /// Optimiser steps in one pass over the data.
+    fn steps_per_epoch(&self) -> usize;
+
+    /// The whole set, when every visit sees its images unchanged: what is frozen may then be computed once
+    /// per image.
+    fn unchanging(&self) -> Option<ImageSet<'_>>;
+}
+
+/// Which images each step sees: a fresh permutation per epoch, partial last batches dropped when there
+/// is at least one full batch (as Dassl's training loader does).
+#[derive(Debug, Clone)]
+pub struct Sampler<'a> {
+    /// The training images.
+    pub images: ImageSet<'a>,
+    /// Seed of the order and of the augmentation.
+    pub seed: u64,
+    /// Images per step.
+    pub batch: usize,
+    /// How images are changed.
+    pub augmentation: Augmentation,
+}
+
+impl BatchSource for Sampler<'_> {
+    fn batch(&self, step: usize) -> Option<Batch> {
+        let per_epoch = self.steps_per_epoch();
+        let (epoch, position) = (step / per_epoch, step % per_epoch);
+        let order = Stream::new(self.seed, "order", epoch as u64, 0).permutation(self.images.len());
+        let indices: Vec<usize> = order.into_iter().skip(position * self.batch).take(self.batch).collect();
+        if indices.is_empty() {
+            return None;
+        }
+        let pixels = self.images.pixels(&indices, |place| {
+            self.augmentation == Augmentation::Flip
+                && Stream::new(self.seed, "flip", epoch as u64, indices[place] as u64).chance(0.5)
+        });
+        Some(Batch { pixels, labels: self.images.labels(&indices), indices, epoch, step })
+    }
+
+    fn steps_per_epoch(&self) -> usize {
+        (self.images.len() / self.batch.max(1)).max(1)
+    }
+
+    fn unchanging(&self) -> Option<ImageSet<'_>> {
+        (self.augmentation == Augmentation::None).then_some(self.images)
+    }
+}

@@ -1,0 +1,108 @@
+//! Devices by name. Nothing else in the workspace picks a device: `Device::default()` would prefer a GPU
+//! as soon as one is compiled in, and a run must not change its numbers because of a feature flag.
+
+use burn::tensor::Device;
+
+/// A device name that cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DeviceError {
+    /// The backend exists but this binary was built without it.
+    #[error("device `{name}` is not compiled in; build with `--features {feature}`")]
+    NotCompiledIn {
+        /// The name that was asked for.
+        name: String,
+        /// The feature that brings it.
+        feature: &'static str,
+    },
+    /// No backend has this name.
+    #[error("unknown device `{name}`; known are cpu, ndarray, wgpu and cuda:N")]
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+    },
+}
+
+/// The device called `cpu` (or `flex`), `ndarray`, `wgpu`, `cuda` or `cuda:N`.
+pub fn by_name(name: &str) -> Result<Device, DeviceError> {
+    let (kind, index) = match name.split_once(':') {
+        Some((kind, index)) => (kind, index.parse::<usize>().ok()),
+        None => (name, Some(0)),
+    };
+    let unknown = || DeviceError::Unknown { name: name.to_owned() };
+    let index = index.ok_or_else(unknown)?;
+    let missing = |feature| DeviceError::NotCompiledIn { name: name.to_owned(), feature };
+    match kind {
+        "cpu" | "flex" if index == 0 => flex().ok_or_else(|| missing("flex")),
+        "ndarray" if index == 0 => ndarray().ok_or_else(|| missing("ndarray")),
+        "wgpu" if index == 0 => wgpu().ok_or_else(|| missing("wgpu")),
+        "cuda" => cuda(index).ok_or_else(|| missing("cuda")),
+        _ => Err(unknown()),
+    }
+}
+
+/// Backend and precision of a device name, as they enter an experiment's identity: `cuda:1` and `cuda:0` give
+/// the same numbers, `cpu` and `cuda` do not.
+pub fn kind(name: &str) -> String {
+    let backend = name.split(':').next().unwrap_or(name);
+    let backend = if backend == "flex" { "cpu" } else { backend };
+    format!("{backend}-f32")
+}
+
+fn flex() -> Option<Device> {
+    #[cfg(feature = "flex")]
+    return Some(Device::flex());
+    #[cfg(not(feature = "flex"))]
+    None
+}
+
+fn ndarray() -> Option<Device> {
+    #[cfg(feature = "ndarray")]
+    {
+        // Burn deprecates this backend; it stays the second opinion of the parity tests.
+        #[allow(deprecated)]
+        return Some(Device::ndarray());
+    }
+    #[cfg(not(feature = "ndarray"))]
+    None
+}
+
+fn wgpu() -> Option<Device> {
+    #[cfg(feature = "wgpu")]
+    return Some(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice));
+    #[cfg(not(feature = "wgpu"))]
+    None
+}
+
+fn cuda(index: usize) -> Option<Device> {
+    #[cfg(feature = "cuda")]
+    return Some(Device::cuda(index));
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = index;
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        assert!(by_name("cpu").is_ok());
+        assert_eq!(by_name("tpu"), Err(DeviceError::Unknown { name: "tpu".into() }));
+        assert_eq!(by_name("cuda:x"), Err(DeviceError::Unknown { name: "cuda:x".into() }));
+    }
+
+    #[test]
+    fn kinds_ignore_the_index() {
+        assert_eq!((kind("flex"), kind("cuda:1")), ("cpu-f32".into(), "cuda-f32".into()));
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_missing_backend_names_its_feature() {
+        let error = by_name("cuda:1").unwrap_err();
+        assert_eq!(error.to_string(), "device `cuda:1` is not compiled in; build with `--features cuda`");
+    }
+}

@@ -1,0 +1,289 @@
+//! From a raw spec to a valid experiment: every fault is found before any work is done.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use super::RESULTS_VERSION;
+use super::spec::{DataSpec, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, WeightForm};
+use crate::optim::Rule;
+use crate::training::TrainingConfig;
+
+/// One thing that is wrong with a spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExperimentFault {
+    /// The key, such as `method.alpha`.
+    pub key: String,
+    /// What was found and what was expected.
+    pub message: String,
+}
+
+/// Everything that is wrong with a spec.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ExperimentFaults(pub Vec<ExperimentFault>);
+
+impl fmt::Display for ExperimentFaults {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the experiment is not valid:")?;
+        self.0.iter().try_for_each(|fault| write!(formatter, "\n  {}: {}", fault.key, fault.message))
+    }
+}
+
+/// A checked experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experiment {
+    spec: ExperimentSpec,
+}
+
+impl Experiment {
+    /// Checks a spec; lists every fault, not only the first.
+    ///
+    /// # Errors
+    /// [`ExperimentFaults`] with one entry for each value out of range or missing.
+    pub fn check(spec: ExperimentSpec) -> Result<Self, ExperimentFaults> {
+        let mut faults = Faults(Vec::new());
+        // TOML has no integers above i64: a seed beyond could not be written down again.
+        faults.require(i64::try_from(spec.seed).is_ok(), "seed", "is larger than 2^63 - 1".into());
+        check_data(&spec.data, &mut faults);
+        check_method(&spec.method, &mut faults);
+        match (&spec.training, spec.method.takes_steps()) {
+            (Some(training), true) => check_training(training, &mut faults),
+            (None, true) => {
+                faults.add("training", format!("is missing; {} takes gradient steps", spec.method.name()));
+            }
+            (Some(_), false) => {
+                let message = format!("{} takes no gradient steps; leave the table out", spec.method.name());
+                faults.add("training", message);
+            }
+            (None, false) => {}
+        }
+        if faults.0.is_empty() { Ok(Self { spec }) } else { Err(ExperimentFaults(faults.0)) }
+    }
+
+    /// The spec, now known to be valid.
+    pub fn spec(&self) -> &ExperimentSpec {
+        &self.spec
+    }
+
+    /// The canonical text: what is hashed and what is stored beside the results.
+    ///
+    /// # Errors
+    /// If the spec cannot be written as TOML.
+    pub fn canonical_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(&self.spec)
+    }
+
+    /// Hex digest that names the run: canonical TOML, weights of the base model, data, device kind and
+    /// [`RESULTS_VERSION`]. `data_fingerprint` stands for the images and their order. The path of the model is
+    /// left out: the digest of its weights says which model it is.
+    ///
+    /// # Errors
+    /// If the spec cannot be written as TOML.
+    pub fn identity(
+        &self,
+        model_sha256: &str,
+        data_fingerprint: &str,
+        device_kind: &str,
+    ) -> Result<String, toml::ser::Error> {
+        let mut portable = self.spec.clone();
+        portable.model.path.clear();
+        if let DataSpec::Folder { path, .. } = &mut portable.data {
+            path.clear();
+        }
+        let mut hash = Sha256::new();
+        for part in [&toml::to_string(&portable)?, model_sha256, data_fingerprint, device_kind] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        hash.update(RESULTS_VERSION.to_le_bytes());
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+struct Faults(Vec<ExperimentFault>);
+
+impl Faults {
+    fn add(&mut self, key: &str, message: String) {
+        self.0.push(ExperimentFault { key: key.to_owned(), message });
+    }
+
+    fn require(&mut self, holds: bool, key: &str, message: String) {
+        if !holds {
+            self.add(key, message);
+        }
+    }
+
+    fn share(&mut self, key: &str, value: f64) {
+        self.require((0.0..=1.0).contains(&value), key, format!("is {value}; expected 0 to 1"));
+    }
+
+    fn positive(&mut self, key: &str, value: f64) {
+        let holds = value.is_finite() && value > 0.0;
+        self.require(holds, key, format!("is {value}; expected a positive number"));
+    }
+
+    fn not_negative(&mut self, key: &str, value: f64) {
+        let holds = value.is_finite() && value >= 0.0;
+        self.require(holds, key, format!("is {value}; expected 0 or more"));
+    }
+}
+
+fn check_data(data: &DataSpec, faults: &mut Faults) {
+    match data {
+        DataSpec::WorldBias { strength, test_images, .. } => {
+            faults.share("data.strength", *strength);
+            let fits = (1..=1_000_000).contains(test_images);
+            let message = format!("is {test_images}; expected 1 to 1000000");
+            faults.require(fits, "data.test_images", message);
+        }
+        DataSpec::Folder { hold_out, templates, .. } => {
+            let fits = (0.0..1.0).contains(hold_out);
+            faults.require(fits, "data.hold_out", format!("is {hold_out}; expected 0 or more and less than 1"));
+            faults.require(!templates.is_empty(), "data.templates", "is empty; give at least one".into());
+            for template in templates.iter().filter(|template| !template.contains("{}")) {
+                let message = format!("\"{template}\" has no {{}} in the place of the class name");
+                faults.add("data.templates", message);
+            }
+        }
+    }
+}
+
+fn check_head(head: &HeadSpec, faults: &mut Faults) {
+    let fresh = head.init == HeadInit::Fresh;
+    faults.require(
+        !(fresh && !head.trained),
+        "method.head.trained",
+        "is false for a fresh head, which would stay random".into(),
+    );
+    faults.require(
+        !(fresh && head.scale_trained),
+        "method.head.scale_trained",
+        "is true, but a fresh head has no logit scale".into(),
+    );
+}
+
+fn check_method(method: &MethodSpec, faults: &mut Faults) {
+    match method {
+        MethodSpec::ZeroShot { .. } => {}
+        MethodSpec::LinearProbe { c, .. } => {
+            if let Some(c) = c {
+                faults.positive("method.c", *c);
+            }
+        }
+        MethodSpec::Finetune { head, label_smoothing } => {
+            check_head(head, faults);
+            faults.share("method.label_smoothing", *label_smoothing);
+        }
+        MethodSpec::Kd { head, alpha, temperature } => {
+            check_head(head, faults);
+            faults.share("method.alpha", *alpha);
+            faults.positive("method.temperature", *temperature);
+        }
+        MethodSpec::Proreg { head, form, gamma, alpha, temperature } => {
+            check_head(head, faults);
+            faults.not_negative("method.alpha", *alpha);
+            faults.positive("method.temperature", *temperature);
+            match (form, gamma) {
+                (WeightForm::Power, None) => faults.add("method.gamma", "is missing; `power` needs it".into()),
+                (WeightForm::Power, Some(gamma)) => faults.positive("method.gamma", *gamma),
+                (_, Some(_)) => faults.add("method.gamma", "only belongs to the form `power`".into()),
+                (_, None) => {}
+            }
+        }
+        MethodSpec::L2Sp { head, alpha, beta } => {
+            check_head(head, faults);
+            faults.not_negative("method.alpha", *alpha);
+            faults.not_negative("method.beta", *beta);
+        }
+    }
+}
+
+fn check_training(training: &TrainingConfig, faults: &mut Faults) {
+    match (training.steps, training.epochs) {
+        (Some(0), None) => faults.add("training.steps", "is 0; expected at least 1".into()),
+        (None, Some(0)) => faults.add("training.epochs", "is 0; expected at least 1".into()),
+        (Some(_), None) | (None, Some(_)) => {}
+        (Some(_), Some(_)) => faults.add("training.epochs", "and training.steps are both given; keep one".into()),
+        (None, None) => faults.add("training.steps", "is missing; give it or training.epochs".into()),
+    }
+    faults.require(training.batch > 0, "training.batch", "is 0; expected at least 1".into());
+    faults.positive("training.learning_rate", training.learning_rate);
+    faults.not_negative("training.head_multiplier", training.head_multiplier);
+    faults.not_negative("training.weight_decay", training.weight_decay);
+    if let Some(norm) = training.clip_norm {
+        faults.positive("training.clip_norm", norm);
+    }
+    faults.not_negative("training.schedule.warmup", training.schedule.warmup);
+    match &training.optimiser {
+        Rule::Sgd { momentum } => {
+            let fits = (0.0..1.0).contains(momentum);
+            faults.require(fits, "training.optimiser.momentum", format!("is {momentum}; expected 0 to below 1"));
+        }
+        Rule::Adam(moments) | Rule::AdamW(moments) | Rule::HfAdamW(moments) => {
+            for (key, beta) in [("beta1", moments.beta1), ("beta2", moments.beta2)] {
+                let fits = (0.0..1.0).contains(&beta);
+                let key = format!("training.optimiser.{key}");
+                faults.require(fits, &key, format!("is {beta}; expected 0 to below 1"));
+            }
+            faults.positive("training.optimiser.epsilon", moments.epsilon);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse_toml;
+    use super::*;
+
+    fn spec(text: &str) -> ExperimentSpec {
+        parse_toml(text, "test").unwrap()
+    }
+
+    const PROREG: &str = r#"
+        seed = 1
+        model = { path = "m" }
+        data = { kind = "world-bias", strength = 0.85 }
+        method = { name = "proreg", form = "prob", alpha = 2.0 }
+        [training]
+        steps = 80
+        batch = 32
+        learning_rate = 1e-4
+        schedule = { warmup = 8, decay = "cosine" }
+        optimiser = { rule = "adam-w" }
+    "#;
+
+    #[test]
+    fn all_faults_are_listed_at_once() {
+        let text = PROREG
+            .replace("strength = 0.85", "strength = 1.5")
+            .replace("alpha = 2.0", "alpha = -1.0, gamma = 2.0")
+            .replace("batch = 32", "batch = 0");
+        let faults = Experiment::check(spec(&text)).unwrap_err();
+        let keys: Vec<&str> = faults.0.iter().map(|fault| fault.key.as_str()).collect();
+        assert_eq!(keys, ["data.strength", "method.alpha", "method.gamma", "training.batch"]);
+    }
+
+    #[test]
+    fn training_is_asked_for_exactly_when_it_is_used() {
+        let mut without = spec(PROREG);
+        without.training = None;
+        assert!(Experiment::check(without).unwrap_err().to_string().contains("training: is missing"));
+        let zero_shot = PROREG.replace(
+            "method = { name = \"proreg\", form = \"prob\", alpha = 2.0 }",
+            "method = { name = \"zero-shot\" }",
+        );
+        assert!(Experiment::check(spec(&zero_shot)).is_err());
+    }
+
+    #[test]
+    fn identity_follows_what_changes_numbers() {
+        let id = |text: &str, model: &str| {
+            Experiment::check(spec(text)).unwrap().identity(model, "data", "cpu").unwrap()
+        };
+        let base = id(PROREG, "w");
+        assert_eq!(base, id(&PROREG.replace("path = \"m\"", "path = \"elsewhere\""), "w"));
+        assert_ne!(base, id(&PROREG.replace("seed = 1", "seed = 2"), "w"));
+        assert_ne!(base, id(&PROREG.replace("alpha = 2.0", "alpha = 2.5"), "w"));
+        assert_ne!(base, id(PROREG, "v"));
+    }
+}

@@ -1,0 +1,17 @@
+//! One experiment, from the words of a file to a checked value with an identity.
+//!
+//! [`ExperimentSpec`] is what a person writes; [`Experiment`] is what the rest of the code sees, and exists
+//! only if every value makes sense.
+
+mod check;
+mod parse;
+mod spec;
+
+pub use check::{Experiment, ExperimentFault, ExperimentFaults};
+pub use parse::{SpecError, apply_override, nearest, parse_toml, read_text};
+pub use spec::{
+    Averaged, DataSpec, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, ModelSpec, SolverSpec, WeightForm,
+};
+
+/// Raised whenever the numbers of a run change, so that older results are not mistaken for new ones.
+pub const RESULTS_VERSION: u32 = 1;

@@ -1,0 +1,272 @@
+//! The raw form of an experiment: what stands in a recipe.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::training::TrainingConfig;
+
+/// One run: a model, data, a method and a seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExperimentSpec {
+    /// Seed of everything random in the run: training data of the built-in world, initialisation, order.
+    pub seed: u64,
+    /// The pre-trained model.
+    pub model: ModelSpec,
+    /// What it is trained and tested on.
+    pub data: DataSpec,
+    /// What is trained and how it is regularised.
+    pub method: MethodSpec,
+    /// How to optimise; absent for methods that take no gradient steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingConfig>,
+}
+
+/// Where the pre-trained model lies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSpec {
+    /// A folder in Hugging Face `CLIPModel` layout.
+    pub path: PathBuf,
+}
+
+/// Training and test images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum DataSpec {
+    /// Contextual bias in the built-in world: eight classes, each tied to one background.
+    WorldBias {
+        /// Probability that a training image shows its class's background, in [0, 1].
+        strength: f64,
+        /// Test images per split (default 2000).
+        #[serde(default = "default_test_images")]
+        test_images: usize,
+        /// Use the development test sets, on which hyper-parameters are chosen (default false).
+        #[serde(default)]
+        development: bool,
+    },
+    /// Image folders on disk.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Domains to train on, for `<domain>/<class>/*` layouts.
+        #[serde(default)]
+        train_domains: Vec<String>,
+        /// Domains to test on.
+        #[serde(default)]
+        test_domains: Vec<String>,
+        /// Share of the training images held out, stratified, as in-distribution test split (default 0.1).
+        #[serde(default = "default_hold_out")]
+        hold_out: f64,
+        /// Prompt templates with `{}` for the class name (default "a photo of a {}").
+        #[serde(default = "default_templates")]
+        templates: Vec<String>,
+    },
+}
+
+fn default_test_images() -> usize {
+    2000
+}
+fn default_hold_out() -> f64 {
+    0.1
+}
+fn default_templates() -> Vec<String> {
+    vec!["a photo of a {}".into()]
+}
+
+/// How many templates a text classifier is written with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Averaged {
+    /// The first template of the data.
+    #[default]
+    Single,
+    /// All templates of the data, unit features averaged.
+    Ensemble,
+}
+
+/// What the classifier head starts from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadInit {
+    /// Text features of the class prompts.
+    #[default]
+    Prompt,
+    /// Random weights.
+    Fresh,
+}
+
+/// The classifier head of a fine-tuned tower.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadSpec {
+    /// What it starts from (default `prompt`).
+    #[serde(default)]
+    pub init: HeadInit,
+    /// Whether the text features are trained (default true; a fresh head always is).
+    #[serde(default = "yes")]
+    pub trained: bool,
+    /// Whether the logit scale is trained (default false).
+    #[serde(default)]
+    pub scale_trained: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for HeadSpec {
+    fn default() -> Self {
+        Self { init: HeadInit::Prompt, trained: true, scale_trained: false }
+    }
+}
+
+/// The form of ProReg's sample weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightForm {
+    /// Probability ratio.
+    Prob,
+    /// The active form of the released code.
+    Exp10,
+    /// Inverse-loss power; takes `gamma`.
+    Power,
+}
+
+/// How the linear probe is fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SolverSpec {
+    /// Gradient steps of `[training]`.
+    Sgd,
+    /// The exact optimum of the L2-regularised objective.
+    Lbfgs,
+}
+
+/// A method with its hyper-parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum MethodSpec {
+    /// The frozen model with a classifier written in words.
+    ZeroShot {
+        /// One template or all (default `single`).
+        #[serde(default)]
+        templates: Averaged,
+    },
+    /// A linear classifier on frozen features.
+    LinearProbe {
+        /// How it is fitted.
+        solver: SolverSpec,
+        /// Inverse regularisation strength of `lbfgs` (default 1).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        c: Option<f64>,
+    },
+    /// Conventional fine-tuning by cross-entropy.
+    Finetune {
+        /// Classifier head.
+        #[serde(default)]
+        head: HeadSpec,
+        /// Share of the uniform distribution in the targets (default 0).
+        #[serde(default)]
+        label_smoothing: f64,
+    },
+    /// Fine-tuning with one share of distillation for every sample.
+    Kd {
+        /// Classifier head.
+        #[serde(default)]
+        head: HeadSpec,
+        /// Share of distillation.
+        alpha: f64,
+        /// Temperature (default 1).
+        #[serde(default = "unit")]
+        temperature: f64,
+    },
+    /// ProReg: a share of distillation per sample.
+    Proreg {
+        /// Classifier head.
+        #[serde(default)]
+        head: HeadSpec,
+        /// Form of the weight.
+        form: WeightForm,
+        /// Sharpness of the form `power`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gamma: Option<f64>,
+        /// Factor on the distillation loss.
+        alpha: f64,
+        /// Temperature (default 1).
+        #[serde(default = "unit")]
+        temperature: f64,
+    },
+    /// Fine-tuning with a spring towards the starting weights.
+    L2Sp {
+        /// Classifier head.
+        #[serde(default)]
+        head: HeadSpec,
+        /// Strength towards the pre-trained weights.
+        alpha: f64,
+        /// Strength of the decay of a fresh head (default 0).
+        #[serde(default)]
+        beta: f64,
+    },
+}
+
+fn unit() -> f64 {
+    1.0
+}
+
+impl DataSpec {
+    /// Short name of the task for folders and tables.
+    pub fn task_name(&self) -> String {
+        match self {
+            Self::WorldBias { strength, .. } => format!("world-bias-{strength}"),
+            Self::Folder { path, test_domains, .. } => {
+                let name = path.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy());
+                let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+                let domains: String = test_domains.iter().map(|domain| format!("-{domain}")).collect();
+                format!("{name}{domains}")
+            }
+        }
+    }
+}
+
+impl MethodSpec {
+    /// Name and variant, for folders and tables: `proreg-prob`.
+    pub fn label(&self) -> String {
+        let name = self.name();
+        match self {
+            Self::ZeroShot { templates: Averaged::Ensemble } => format!("{name}-ensemble"),
+            Self::LinearProbe { solver: SolverSpec::Lbfgs, .. } => format!("{name}-lbfgs"),
+            Self::LinearProbe { solver: SolverSpec::Sgd, .. } => format!("{name}-sgd"),
+            Self::Finetune { head, label_smoothing } => {
+                let fresh = if head.init == HeadInit::Fresh { "-fresh" } else { "" };
+                let smoothed = if *label_smoothing > 0.0 { "-smoothed" } else { "" };
+                format!("{name}{fresh}{smoothed}")
+            }
+            Self::Proreg { form: WeightForm::Prob, .. } => format!("{name}-prob"),
+            Self::Proreg { form: WeightForm::Exp10, .. } => format!("{name}-exp10"),
+            Self::Proreg { form: WeightForm::Power, .. } => format!("{name}-power"),
+            _ => name.to_owned(),
+        }
+    }
+
+    /// Name of the method as recipes write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ZeroShot { .. } => "zero-shot",
+            Self::LinearProbe { .. } => "linear-probe",
+            Self::Finetune { .. } => "finetune",
+            Self::Kd { .. } => "kd",
+            Self::Proreg { .. } => "proreg",
+            Self::L2Sp { .. } => "l2-sp",
+        }
+    }
+
+    /// The names that recipes may write.
+    pub const NAMES: [&'static str; 6] = ["zero-shot", "linear-probe", "finetune", "kd", "proreg", "l2-sp"];
+
+    /// Whether the method takes gradient steps and therefore needs `[training]`.
+    pub fn takes_steps(&self) -> bool {
+        !matches!(self, Self::ZeroShot { .. } | Self::LinearProbe { solver: SolverSpec::Lbfgs, .. })
+    }
+}

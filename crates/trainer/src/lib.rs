@@ -1,0 +1,22 @@
+//! Methods, optimisers and the training loop of regularised fine-tuning.
+
+pub mod adapter;
+pub mod batches;
+pub mod comparison;
+pub mod device;
+pub mod evaluate;
+pub mod experiment;
+pub mod files;
+pub mod method;
+pub mod methods;
+pub mod optim;
+pub mod parameters;
+pub mod pretrain;
+pub mod prompts;
+pub mod recorder;
+pub mod run;
+pub mod schedule;
+#[cfg(test)]
+mod testing;
+pub mod training;
+pub mod zero_shot;

@@ -1,0 +1,61 @@
+//! What a fine-tuning method is: what it trains, what it minimises, how its gradients combine, and how
+//! it predicts.
+
+use burn::tensor::Tensor;
+
+use crate::batches::{Batch, ImageSet};
+use crate::parameters::{LeafGradients, Parameters};
+
+/// The objective of a batch and the parts worth recording.
+#[derive(Debug)]
+pub struct Objective {
+    /// What is minimised, `[1]`.
+    pub loss: Tensor<1>,
+    /// Named parts, each `[1]`, for the record only.
+    pub terms: Vec<(&'static str, Tensor<1>)>,
+}
+
+/// Gradients of a step with the values to record.
+#[derive(Debug)]
+pub struct StepOutcome {
+    /// The objective's value.
+    pub loss: f64,
+    /// Named parts of it.
+    pub terms: Vec<(&'static str, f64)>,
+    /// What the optimiser receives.
+    pub gradients: LeafGradients,
+}
+
+/// A fine-tuning method. `parameters` passed to its functions always have the names of
+/// [`Method::parameters`].
+pub trait Method {
+    /// The trainable parameters with their initial values.
+    fn parameters(&self) -> Parameters;
+
+    /// Called once before training when images are not augmented, so that a method may compute what is
+    /// frozen once per image instead of once per step.
+    fn prepare(&mut self, _images: &ImageSet<'_>) {}
+
+    /// The objective of one batch; `parameters` are tracked.
+    fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective;
+
+    /// Loss and gradients of one batch. The default differentiates [`Method::objective`] once.
+    fn step(&self, parameters: &Parameters, batch: &Batch) -> StepOutcome {
+        let tracked = parameters.tracked();
+        let objective = self.objective(&tracked, batch);
+        let mut gradients = objective.loss.backward();
+        StepOutcome {
+            loss: objective.loss.into_scalar::<f64>(),
+            terms: objective.terms.into_iter().map(|(name, value)| (name, value.into_scalar())).collect(),
+            gradients: tracked.gradients(&mut gradients),
+        }
+    }
+
+    /// Whether a parameter belongs to the classifier head, whose learning rate may be multiplied.
+    fn is_head(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// Class logits `[batch, classes]` of normalised pixels `[batch, 3, height, width]`.
+    fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2>;
+}

@@ -1,0 +1,179 @@
+//! Fine-tuning the whole image tower, plain or regularised: the conventional baseline, label smoothing,
+//! constant distillation, ProReg and L2-SP differ only in what they minimise.
+
+use burn::tensor::Tensor;
+use regulus_clip::{Clip, Injection, Part};
+use regulus_losses as losses;
+use regulus_losses::TeacherWeight;
+
+use super::head::Head;
+use crate::batches::{Batch, ImageSet};
+use crate::method::{Method, Objective};
+use crate::parameters::Parameters;
+use crate::zero_shot::ZeroShot;
+
+/// What keeps a fine-tuned model near the pre-trained one.
+#[derive(Debug, Clone)]
+pub enum Regulariser {
+    /// Nothing: conventional fine-tuning by cross-entropy.
+    None,
+    /// Targets mixed with the uniform distribution.
+    LabelSmoothing {
+        /// Share of the uniform distribution, in [0, 1].
+        epsilon: f64,
+    },
+    /// The same share of distillation for every sample (ProReg's `kd` baseline).
+    ConstantDistillation {
+        /// Share of the distillation loss, in [0, 1].
+        alpha: f64,
+        /// Softening of both distributions.
+        temperature: f64,
+    },
+    /// ProReg: a share per sample.
+    ProReg {
+        /// How the share follows from teacher and student.
+        form: TeacherWeight,
+        /// Factor on the distillation loss.
+        alpha: f64,
+        /// Softening of both distributions.
+        temperature: f64,
+    },
+    /// L2-SP (Li et al., ICML 2018): a spring towards the starting weights.
+    L2Sp {
+        /// Strength for parameters that have a pre-trained start: the tower and a prompt-initialised head.
+        alpha: f64,
+        /// Strength of the decay to 0 of a fresh head.
+        beta: f64,
+    },
+}
+
+impl Regulariser {
+    fn needs_teacher(&self) -> bool {
+        matches!(self, Self::ConstantDistillation { .. } | Self::ProReg { .. })
+    }
+}
+
+/// Fine-tuning of the image tower and its classifier head.
+#[derive(Debug, Clone)]
+pub struct FineTune {
+    clip: Clip,
+    head: Head,
+    regulariser: Regulariser,
+    start: Parameters,
+    teacher: ZeroShot,
+    /// The teacher's logits of every training image, when images are not augmented.
+    teacher_logits: Option<Tensor<2>>,
+}
+
+impl FineTune {
+    /// Fine-tunes `clip` under `head`. `teacher` is the frozen zero-shot model that distillation follows.
+    pub fn new(clip: Clip, head: Head, teacher: ZeroShot, regulariser: Regulariser) -> Self {
+        let mut start = Parameters::default();
+        for parameter in clip.parameters(Part::Image) {
+            start.insert(parameter.path, parameter.value, parameter.shape);
+        }
+        head.add_to(&mut start, clip.embed_dim());
+        Self { clip, head, regulariser, start, teacher, teacher_logits: None }
+    }
+
+    fn injection(parameters: &Parameters) -> Injection {
+        let mut injection = Injection::none();
+        for (name, leaf) in parameters.iter().filter(|(name, _)| !Head::owns(name)) {
+            injection = injection.replace(name.clone(), leaf.value.clone());
+        }
+        injection
+    }
+
+    fn teacher_logits(&self, batch: &Batch) -> Tensor<2> {
+        match &self.teacher_logits {
+            Some(logits) => {
+                let rows: Vec<i64> = batch.indices.iter().map(|&index| index as i64).collect();
+                logits.clone().select(0, Tensor::from_data(rows.as_slice(), &logits.device()))
+            }
+            None => self.teacher.classify(batch.pixels.clone()),
+        }
+    }
+
+    fn spring(&self, parameters: &Parameters, alpha: f64, beta: f64) -> Option<Tensor<1>> {
+        let pulled = |fresh: bool| {
+            parameters.iter().filter(move |(name, _)| name.starts_with("head.") == fresh).filter_map(
+                move |(name, leaf)| {
+                    let origin = match fresh {
+                        true => leaf.value.zeros_like(),
+                        false => self.start.get(name)?.value.clone(),
+                    };
+                    Some((leaf.value.clone(), origin))
+                },
+            )
+        };
+        let body = losses::l2_sp(pulled(false), alpha);
+        let head = losses::l2_sp(pulled(true), beta);
+        match (body, head) {
+            (Some(body), Some(head)) => Some(body + head),
+            (body, head) => body.or(head),
+        }
+    }
+}
+
+impl Method for FineTune {
+    fn parameters(&self) -> Parameters {
+        self.start.clone()
+    }
+
+    fn prepare(&mut self, images: &ImageSet<'_>) {
+        if self.regulariser.needs_teacher() {
+            self.teacher_logits = Some(self.teacher.classify_all(images));
+        }
+    }
+
+    fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective {
+        let student = self.logits(parameters, batch.pixels.clone());
+        let labels = batch.labels.clone();
+        match &self.regulariser {
+            Regulariser::None => {
+                Objective { loss: losses::cross_entropy(student, labels).mean(), terms: Vec::new() }
+            }
+            Regulariser::LabelSmoothing { epsilon } => {
+                let [_, classes] = student.dims();
+                let targets = losses::smooth_labels(labels, classes, *epsilon, &student.device());
+                Objective { loss: losses::soft_cross_entropy(student, targets).mean(), terms: Vec::new() }
+            }
+            Regulariser::ConstantDistillation { alpha, temperature } => {
+                let teacher = self.teacher_logits(batch);
+                let ce = losses::cross_entropy(student.clone(), labels).mean();
+                let kd = losses::distillation(student, teacher, *temperature).mean();
+                let loss = ce.clone() * (1.0 - alpha) + kd.clone() * *alpha;
+                Objective { loss, terms: vec![("cross_entropy", ce), ("distillation", kd)] }
+            }
+            Regulariser::ProReg { form, alpha, temperature } => {
+                let teacher = self.teacher_logits(batch);
+                let proreg = losses::proreg(student, teacher, labels, *form, *alpha, *temperature);
+                let terms = vec![
+                    ("cross_entropy", proreg.student_ce.mean()),
+                    ("distillation", proreg.distillation.mean()),
+                    ("teacher_weight", proreg.weights.mean()),
+                ];
+                Objective { loss: proreg.loss, terms }
+            }
+            Regulariser::L2Sp { alpha, beta } => {
+                let ce = losses::cross_entropy(student, labels).mean();
+                match self.spring(parameters, *alpha, *beta) {
+                    Some(spring) => Objective {
+                        loss: ce.clone() + spring.clone(),
+                        terms: vec![("cross_entropy", ce), ("l2_sp", spring)],
+                    },
+                    None => Objective { loss: ce, terms: Vec::new() },
+                }
+            }
+        }
+    }
+
+    fn is_head(&self, name: &str) -> bool {
+        Head::owns(name)
+    }
+
+    fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
+        let features = self.clip.encode_image(pixels, &Self::injection(parameters));
+        self.head.logits(parameters, features)
+    }
+}

@@ -1,0 +1,106 @@
+//! The classifier on top of a fine-tuned image tower: CLIP's own text features, or a fresh linear layer.
+
+use burn::tensor::Tensor;
+use regulus_clip::{Clip, Injection, normalise};
+use regulus_images::random::Stream;
+
+use crate::parameters::Parameters;
+
+
+/// Name of the prompt-initialised classifier `[classes, embed]`, as in the official ProReg code.
+pub const TEXT_FEATURES: &str = "text_features";
+/// Name of the log of the logit scale, `[1]`.
+pub const LOGIT_SCALE: &str = "logit_scale";
+/// Name of the fresh layer's weight `[classes, embed]`.
+pub const HEAD_WEIGHT: &str = "head.weight";
+/// Name of the fresh layer's bias `[classes]`.
+pub const HEAD_BIAS: &str = "head.bias";
+
+/// What the classifier starts from.
+#[derive(Debug, Clone)]
+pub enum HeadStart {
+    /// Text features of the class prompts, raw `[classes, embed]`; normalised at every forward pass, like
+    /// the image features, and multiplied by the logit scale (ProReg, `objectives.py`).
+    Prompt(Tensor<2>),
+    /// A linear layer on the raw image features: weights from N(0, 0.01), biases 0.
+    Fresh {
+        /// Number of classes.
+        classes: usize,
+        /// Seed of the initialisation.
+        seed: u64,
+    },
+}
+
+/// A classifier head and which of its parts are trained.
+#[derive(Debug, Clone)]
+pub struct Head {
+    start: HeadStart,
+    trained: bool,
+    scale_trained: bool,
+    frozen_scale: Tensor<1>,
+}
+
+impl Head {
+    /// A head for `clip`. `scale_trained` only concerns a prompt-initialised head: a fresh one has no
+    /// scale.
+    pub fn new(clip: &Clip, start: HeadStart, trained: bool, scale_trained: bool) -> Self {
+        Self { start, trained, scale_trained, frozen_scale: clip.logit_scale(&Injection::none()) }
+    }
+
+    /// Whether a parameter of this name belongs to a head.
+    pub fn owns(name: &str) -> bool {
+        [TEXT_FEATURES, LOGIT_SCALE, HEAD_WEIGHT, HEAD_BIAS].contains(&name)
+    }
+
+    /// Adds the trained parts with their initial values.
+    pub fn add_to(&self, parameters: &mut Parameters, embed: usize) {
+        match &self.start {
+            HeadStart::Prompt(features) => {
+                let [classes, embed] = features.dims();
+                if self.trained {
+                    let flat = features.clone().reshape([classes * embed]);
+                    parameters.insert(TEXT_FEATURES, flat, vec![classes, embed]);
+                }
+                if self.scale_trained {
+                    parameters.insert(LOGIT_SCALE, self.frozen_scale.clone(), vec![1]);
+                }
+            }
+            HeadStart::Fresh { classes, seed } => {
+                let device = self.frozen_scale.device();
+                let mut stream = Stream::new(*seed, "init/head", 0, 0);
+                let weights = (0..classes * embed).map(|_| (0.01 * stream.normal()) as f32).collect();
+                parameters.insert_values(HEAD_WEIGHT, weights, vec![*classes, embed], &device);
+                parameters.insert_values(HEAD_BIAS, vec![0.0; *classes], vec![*classes], &device);
+            }
+        }
+    }
+
+    /// Logits `[batch, classes]` of raw image features `[batch, embed]`.
+    pub fn logits(&self, parameters: &Parameters, features: Tensor<2>) -> Tensor<2> {
+        let [_, embed] = features.dims();
+        match &self.start {
+            HeadStart::Prompt(start) => {
+                let text = matrix(parameters, TEXT_FEATURES, embed).unwrap_or_else(|| start.clone());
+                let scale = parameters.get(LOGIT_SCALE).map(|leaf| leaf.value.clone());
+                let scale = scale.unwrap_or_else(|| self.frozen_scale.clone()).exp();
+                normalise(features).matmul(normalise(text).transpose()) * scale.unsqueeze::<2>()
+            }
+            HeadStart::Fresh { classes, .. } => {
+                let weight = matrix(parameters, HEAD_WEIGHT, embed)
+                    .unwrap_or_else(|| Tensor::zeros([*classes, embed], &features.device()));
+                let product = features.matmul(weight.transpose());
+                match parameters.get(HEAD_BIAS) {
+                    Some(bias) => product + bias.value.clone().unsqueeze::<2>(),
+                    None => product,
+                }
+            }
+        }
+    }
+}
+
+/// The leaf of this name as a matrix of `columns` columns.
+fn matrix(parameters: &Parameters, name: &str, columns: usize) -> Option<Tensor<2>> {
+    let leaf = parameters.get(name)?;
+    let rows = leaf.shape.first().copied().unwrap_or(0);
+    Some(leaf.value.clone().reshape([rows, columns]))
+}

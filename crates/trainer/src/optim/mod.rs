@@ -1,0 +1,126 @@
+//! Optimisers that take PyTorch's steps, not Burn's.
+//!
+//! Burn's defaults differ from PyTorch's (momentum dampening, epsilon, decay), and a published run can
+//! only be reproduced with the update rule that produced it. Each rule is one short function over flat
+//! tensors; state is kept per parameter, because a parameter that a loss does not reach must neither
+//! move nor age.
+
+mod adam;
+mod norm;
+mod sgd;
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+pub use norm::clip_global_norm;
+
+use crate::parameters::{LeafGradients, Parameters};
+
+/// The update rule and its constants.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "rule", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Rule {
+    /// `torch.optim.SGD` (no dampening): `b = momentum b + g + wd p; p -= lr b`.
+    Sgd {
+        /// Momentum; 0 for plain gradient descent.
+        #[serde(default)]
+        momentum: f64,
+    },
+    /// `torch.optim.Adam`: the decay is added to the gradient.
+    Adam(Moments),
+    /// `torch.optim.AdamW`: the decay shrinks the parameter before the update.
+    AdamW(Moments),
+    /// `transformers.AdamW` of old releases, which ProReg uses: epsilon outside the bias correction,
+    /// decay applied to the updated parameter.
+    HfAdamW(Moments),
+}
+
+/// Constants of the Adam family.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Moments {
+    /// Decay of the first moment (default 0.9).
+    #[serde(default = "default_beta1")]
+    pub beta1: f64,
+    /// Decay of the second moment (default 0.999).
+    #[serde(default = "default_beta2")]
+    pub beta2: f64,
+    /// Added to the root of the second moment (default 1e-8).
+    #[serde(default = "default_epsilon")]
+    pub epsilon: f64,
+}
+
+fn default_beta1() -> f64 {
+    0.9
+}
+fn default_beta2() -> f64 {
+    0.999
+}
+fn default_epsilon() -> f64 {
+    1e-8
+}
+
+impl Default for Moments {
+    fn default() -> Self {
+        Self { beta1: default_beta1(), beta2: default_beta2(), epsilon: default_epsilon() }
+    }
+}
+
+/// What the optimiser remembers of one parameter.
+#[derive(Debug, Clone)]
+struct Memory {
+    /// Updates so far (Adam's `step`).
+    steps: u32,
+    /// Momentum buffer, or first moment.
+    first: Tensor<1>,
+    /// Second moment; absent for SGD.
+    second: Option<Tensor<1>>,
+}
+
+/// One update of one parameter.
+struct Update {
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    learning_rate: f64,
+    weight_decay: f64,
+}
+
+/// An update rule together with its state.
+#[derive(Debug)]
+pub struct Optimiser {
+    rule: Rule,
+    memory: BTreeMap<String, Memory>,
+}
+
+impl Optimiser {
+    /// An optimiser without history.
+    pub fn new(rule: Rule) -> Self {
+        Self { rule, memory: BTreeMap::new() }
+    }
+
+    /// Moves every parameter that has a gradient. `rates(name)` gives its learning rate and its
+    /// weight decay at this step.
+    pub fn step(
+        &mut self,
+        parameters: &Parameters,
+        mut gradients: LeafGradients,
+        rates: impl Fn(&str) -> (f64, f64),
+    ) -> Parameters {
+        parameters.map(|name, leaf| {
+            let Some(gradient) = gradients.remove(name) else { return leaf.value.clone() };
+            let (learning_rate, weight_decay) = rates(name);
+            let update = Update { parameter: leaf.value.clone(), gradient, learning_rate, weight_decay };
+            let past = self.memory.remove(name);
+            let (value, memory) = match &self.rule {
+                Rule::Sgd { momentum } => sgd::step(update, *momentum, past),
+                Rule::Adam(moments) => adam::step(update, moments, adam::Variant::Adam, past),
+                Rule::AdamW(moments) => adam::step(update, moments, adam::Variant::AdamW, past),
+                Rule::HfAdamW(moments) => adam::step(update, moments, adam::Variant::HfAdamW, past),
+            };
+            self.memory.insert(name.to_owned(), memory);
+            value
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! The trainable parameters of a run: named flat leaves in a fixed order.
+//!
+//! A method never mutates the pre-trained model. What it trains lives here, as one flat tensor per
+//! name, and enters the model through an [`Injection`](regulus_clip::Injection). Keeping leaves flat
+//! makes optimisers, checkpoints and reductions independent of rank, and the ordered map makes every
+//! loop over parameters run in the same order on every machine.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+
+/// One trainable tensor.
+#[derive(Debug, Clone)]
+pub struct Leaf {
+    /// The flat value; tracked by autodiff while training.
+    pub value: Tensor<1>,
+    /// The shape that the value has in the model.
+    pub shape: Vec<usize>,
+}
+
+/// Trainable parameters by name, ordered by name.
+#[derive(Debug, Clone, Default)]
+pub struct Parameters {
+    leaves: BTreeMap<String, Leaf>,
+}
+
+impl Parameters {
+    /// Adds a leaf; a leaf of the same name is replaced. The value is detached from any graph.
+    pub fn insert(&mut self, name: impl Into<String>, value: Tensor<1>, shape: Vec<usize>) {
+        self.leaves.insert(name.into(), Leaf { value: value.inner(), shape });
+    }
+
+    /// Adds a leaf from host values.
+    pub fn insert_values(
+        &mut self,
+        name: impl Into<String>,
+        values: Vec<f32>,
+        shape: Vec<usize>,
+        device: &Device,
+    ) {
+        let length = values.len();
+        self.insert(name, Tensor::from_data(TensorData::new(values, [length]), device), shape);
+    }
+
+    /// The leaf of this name.
+    pub fn get(&self, name: &str) -> Option<&Leaf> {
+        self.leaves.get(name)
+    }
+
+    /// The leaves in order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Leaf)> {
+        self.leaves.iter()
+    }
+
+    /// Number of leaves.
+    pub fn len(&self) -> usize {
+        self.leaves.len()
+    }
+
+    /// Whether nothing is trained.
+    pub fn is_empty(&self) -> bool {
+        self.leaves.is_empty()
+    }
+
+    /// Number of scalar values over all leaves.
+    pub fn count(&self) -> usize {
+        self.leaves.values().map(|leaf| leaf.shape.iter().product::<usize>()).sum()
+    }
+
+    /// A copy whose leaves record a graph: what a loss is computed from.
+    pub fn tracked(&self) -> Self {
+        self.map(|_, leaf| leaf.value.clone().autodiff().require_grad())
+    }
+
+    /// A copy with every value replaced by `value(name, leaf)`.
+    pub fn map(&self, mut value: impl FnMut(&str, &Leaf) -> Tensor<1>) -> Self {
+        let leaves = self.leaves.iter();
+        let mapped = leaves.map(|(name, leaf)| {
+            (name.clone(), Leaf { value: value(name, leaf), shape: leaf.shape.clone() })
+        });
+        Self { leaves: mapped.collect() }
+    }
+
+    /// The gradients of these (tracked) leaves; leaves that the loss does not reach are absent.
+    pub fn gradients(&self, gradients: &mut Gradients) -> LeafGradients {
+        let pairs = self.leaves.iter();
+        pairs
+            .filter_map(|(name, leaf)| Some((name.clone(), leaf.value.grad_remove(gradients)?)))
+            .collect()
+    }
+}
+
+/// Gradients by the name of their leaf, flat, without a graph.
+pub type LeafGradients = BTreeMap<String, Tensor<1>>;

@@ -1,0 +1,129 @@
+//! The only sink of numbers. Whatever a table or a report shows was written here first.
+//!
+//! `metrics.jsonl` holds deterministic values alone, so that two runs of one experiment can be compared
+//! byte by byte; seconds go to `timing.jsonl`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Serialize;
+
+/// A record that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {path}: {source}")]
+pub struct RecordError {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+/// The values of one optimiser step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepRecord {
+    /// 0-based optimiser step.
+    pub step: usize,
+    /// 0-based pass over the data.
+    pub epoch: usize,
+    /// Base learning rate of the step.
+    pub learning_rate: f64,
+    /// The objective.
+    pub loss: f64,
+    /// Parts of the objective.
+    pub terms: Vec<(&'static str, f64)>,
+}
+
+#[derive(Serialize)]
+struct StepLine<'a> {
+    step: usize,
+    epoch: usize,
+    learning_rate: f64,
+    loss: f64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    terms: BTreeMap<&'a str, f64>,
+}
+
+#[derive(Serialize)]
+struct ScoreLine<'a> {
+    split: &'a str,
+    metric: &'a str,
+    value: f64,
+}
+
+#[derive(Serialize)]
+struct TimingLine<'a> {
+    stage: &'a str,
+    seconds: f64,
+}
+
+struct Sink {
+    path: PathBuf,
+    writer: BufWriter<File>,
+}
+
+impl Sink {
+    fn create(path: PathBuf) -> Result<Self, RecordError> {
+        match File::create(&path) {
+            Ok(file) => Ok(Self { path, writer: BufWriter::new(file) }),
+            Err(source) => Err(RecordError { path, source }),
+        }
+    }
+
+    fn line(&mut self, value: &impl Serialize) -> Result<(), RecordError> {
+        let line = serde_json::to_string(value).map_err(std::io::Error::from);
+        line.and_then(|line| writeln!(self.writer, "{line}").and_then(|()| self.writer.flush()))
+            .map_err(|source| RecordError { path: self.path.clone(), source })
+    }
+}
+
+/// Writes the numbers of one run.
+pub struct Recorder {
+    files: Option<(Sink, Sink)>,
+    /// Every step so far, for tests and for callers without a folder.
+    steps: Vec<StepRecord>,
+}
+
+impl Recorder {
+    /// Records into `metrics.jsonl` and `timing.jsonl` of an existing folder; what was there is replaced.
+    pub fn in_folder(folder: &Path) -> Result<Self, RecordError> {
+        let metrics = Sink::create(folder.join("metrics.jsonl"))?;
+        let timing = Sink::create(folder.join("timing.jsonl"))?;
+        Ok(Self { files: Some((metrics, timing)), steps: Vec::new() })
+    }
+
+    /// Keeps the steps in memory only.
+    pub fn in_memory() -> Self {
+        Self { files: None, steps: Vec::new() }
+    }
+
+    /// The recorded steps.
+    pub fn steps(&self) -> &[StepRecord] {
+        &self.steps
+    }
+
+    /// Records an optimiser step.
+    pub fn step(&mut self, record: &StepRecord) -> Result<(), RecordError> {
+        self.steps.push(record.clone());
+        let Some((metrics, _)) = &mut self.files else { return Ok(()) };
+        metrics.line(&StepLine {
+            step: record.step,
+            epoch: record.epoch,
+            learning_rate: record.learning_rate,
+            loss: record.loss,
+            terms: record.terms.iter().copied().collect(),
+        })
+    }
+
+    /// Records a final score.
+    pub fn score(&mut self, split: &str, metric: &str, value: f64) -> Result<(), RecordError> {
+        let Some((metrics, _)) = &mut self.files else { return Ok(()) };
+        metrics.line(&ScoreLine { split, metric, value })
+    }
+
+    /// Records how long a stage took, measured from `start`.
+    pub fn timing(&mut self, stage: &str, start: Instant) -> Result<(), RecordError> {
+        let Some((_, timing)) = &mut self.files else { return Ok(()) };
+        timing.line(&TimingLine { stage, seconds: start.elapsed().as_secs_f64() })
+    }
+}

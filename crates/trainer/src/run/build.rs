@@ -1,0 +1,102 @@
+//! From the words of a spec to a method over a loaded model.
+
+use regulus_clip::{Pretrained, TokenizeError};
+use regulus_datasets::Task;
+use regulus_losses::TeacherWeight;
+
+use super::{Materials, RunError};
+use crate::batches::ImageSet;
+use crate::experiment::{Averaged, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, SolverSpec, WeightForm};
+use crate::method::Method;
+use crate::methods::{FineTune, Head, HeadStart, LinearProbe, Regulariser, fit_logistic_regression};
+use crate::prompts::tokenize;
+use crate::zero_shot::{Averaging, ZeroShot, text_features};
+
+/// Inverse regularisation strength of the linear probe where the recipe gives none.
+const DEFAULT_C: f64 = 1.0;
+
+pub(super) fn method(
+    spec: &ExperimentSpec,
+    materials: &Materials,
+    training_images: &ImageSet<'_>,
+) -> Result<Box<dyn Method>, RunError> {
+    let Materials { pretrained, task, .. } = materials;
+    let tune = |head: &HeadSpec, regulariser| fine_tune(pretrained, task, spec.seed, head, regulariser);
+    let method: Box<dyn Method> = match &spec.method {
+        MethodSpec::ZeroShot { templates } => {
+            let count = match templates {
+                Averaged::Single => 1,
+                Averaged::Ensemble => task.templates.len(),
+            };
+            let templates = &task.templates[..count.min(task.templates.len())];
+            let prompts = tokenize(pretrained, &task.class_names, templates)?;
+            let features = text_features(&pretrained.clip, &prompts, Averaging::UnitFirst);
+            Box::new(ZeroShot::new(pretrained.clip.clone(), features))
+        }
+        MethodSpec::LinearProbe { solver, c } => {
+            let probe = LinearProbe::new(pretrained.clip.clone(), task.class_names.len(), spec.seed);
+            match solver {
+                SolverSpec::Sgd => Box::new(probe),
+                SolverSpec::Lbfgs => Box::new(fitted(probe, task, training_images, c.unwrap_or(DEFAULT_C))?),
+            }
+        }
+        MethodSpec::Finetune { head, label_smoothing } => {
+            let smoothed = Regulariser::LabelSmoothing { epsilon: *label_smoothing };
+            let regulariser = if *label_smoothing > 0.0 { smoothed } else { Regulariser::None };
+            Box::new(tune(head, regulariser)?)
+        }
+        MethodSpec::Kd { head, alpha, temperature } => {
+            let regulariser = Regulariser::ConstantDistillation { alpha: *alpha, temperature: *temperature };
+            Box::new(tune(head, regulariser)?)
+        }
+        MethodSpec::Proreg { head, form, gamma, alpha, temperature } => {
+            let form = match form {
+                WeightForm::Prob => TeacherWeight::Prob,
+                WeightForm::Exp10 => TeacherWeight::Exp10,
+                WeightForm::Power => TeacherWeight::Power { gamma: gamma.unwrap_or(1.0) },
+            };
+            let regulariser = Regulariser::ProReg { form, alpha: *alpha, temperature: *temperature };
+            Box::new(tune(head, regulariser)?)
+        }
+        MethodSpec::L2Sp { head, alpha, beta } => {
+            Box::new(tune(head, Regulariser::L2Sp { alpha: *alpha, beta: *beta })?)
+        }
+    };
+    Ok(method)
+}
+
+/// The first template writes the classifier and the teacher (design rule: the teacher is the original model
+/// with its hand template).
+fn fine_tune(
+    pretrained: &Pretrained,
+    task: &Task,
+    seed: u64,
+    head: &HeadSpec,
+    regulariser: Regulariser,
+) -> Result<FineTune, TokenizeError> {
+    let single = &task.templates[..task.templates.len().min(1)];
+    let prompts = tokenize(pretrained, &task.class_names, single)?;
+    let features = text_features(&pretrained.clip, &prompts, Averaging::UnitFirst);
+    let teacher = ZeroShot::new(pretrained.clip.clone(), features.clone());
+    let start = match head.init {
+        HeadInit::Prompt => HeadStart::Prompt(features),
+        HeadInit::Fresh => HeadStart::Fresh { classes: task.class_names.len(), seed },
+    };
+    let head = Head::new(&pretrained.clip, start, head.trained, head.scale_trained);
+    Ok(FineTune::new(pretrained.clip.clone(), head, teacher, regulariser))
+}
+
+/// The probe at the optimum of its regularised objective.
+fn fitted(
+    probe: LinearProbe,
+    task: &Task,
+    training_images: &ImageSet<'_>,
+    c: f64,
+) -> Result<LinearProbe, RunError> {
+    let features = probe.features_of(training_images).into_data_as::<f32>();
+    let features: Vec<f64> = features.iter::<f32>().map(f64::from).collect();
+    let classes = task.class_names.len();
+    let optimum = fit_logistic_regression(&features, &task.train.labels, classes, c)?;
+    let single = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
+    Ok(probe.with_weights(single(optimum.weight), single(optimum.bias)))
+}

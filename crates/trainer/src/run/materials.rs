@@ -1,0 +1,139 @@
+//! What an experiment needs before it can run: its data listed and its model found, then both loaded.
+//!
+//! Two stages, so that every fault of a path, a class or a tensor is told before any image is decoded,
+//! and so that a finished run is recognised without loading anything.
+
+use burn::tensor::Device;
+use regulus_clip::{LoadError, Pretrained};
+use regulus_datasets::folders::{self, FolderError, FolderListing, FolderReport, FolderRequest};
+use regulus_datasets::world::{TestSet, TestSize, bias_task};
+use regulus_datasets::{LabelledImages, Task};
+use regulus_images::{Preprocess, RgbImage};
+
+use super::Progress;
+use crate::experiment::{DataSpec, Experiment};
+
+/// Bytes that decoded images may take in memory.
+const IMAGE_MEMORY: u64 = 4 << 30;
+
+/// Data or a model that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The image folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The model folder.
+    #[error(transparent)]
+    Model(#[from] LoadError),
+    /// The experiment cannot be written down.
+    #[error("the experiment cannot be written as TOML: {0}")]
+    Toml(#[from] toml::ser::Error),
+}
+
+/// Checked inputs of a run, nothing decoded yet.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// Identity of the experiment on these inputs.
+    pub identity: String,
+    source: Source,
+    device_kind: String,
+}
+
+/// Where the images come from.
+#[derive(Debug, Clone)]
+enum Source {
+    World { strength: f64, size: TestSize },
+    Folder { listing: FolderListing, templates: Vec<String> },
+}
+
+impl Inputs {
+    /// Lists the data and digests the model's weights. `device_kind` is part of the identity, such as
+    /// `cpu-f32`.
+    ///
+    /// # Errors
+    /// [`DataError`] with the path at fault.
+    pub fn check(experiment: &Experiment, device_kind: &str) -> Result<Self, DataError> {
+        let spec = experiment.spec();
+        let source = match &spec.data {
+            DataSpec::WorldBias { strength, test_images, development } => {
+                let set = if *development { TestSet::Development } else { TestSet::Final };
+                Source::World { strength: *strength, size: TestSize { images: *test_images, set } }
+            }
+            DataSpec::Folder { path, train_domains, test_domains, hold_out, templates } => {
+                let listing = folders::scan(&FolderRequest {
+                    train_domains: train_domains.clone(),
+                    test_domains: test_domains.clone(),
+                    hold_out: *hold_out,
+                    ..FolderRequest::new(path)
+                })?;
+                Source::Folder { listing, templates: templates.clone() }
+            }
+        };
+        let sha256 = Pretrained::digest(&spec.model.path)?;
+        let data = match &source {
+            Source::World { .. } => "world".to_owned(),
+            Source::Folder { listing, .. } => listing.fingerprint(),
+        };
+        let identity = experiment.identity(&sha256, &data, device_kind)?;
+        Ok(Self { identity, source, device_kind: device_kind.to_owned() })
+    }
+
+    /// Loads the model and renders or decodes the images.
+    ///
+    /// # Errors
+    /// [`DataError`] with the path at fault.
+    pub fn load(
+        self,
+        experiment: &Experiment,
+        device: &Device,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Materials, DataError> {
+        let spec = experiment.spec();
+        let pretrained = Pretrained::load(&spec.model.path, device)?;
+        let preprocess = &pretrained.preprocess;
+        let (task, report) = match self.source {
+            Source::World { strength, size } => {
+                (for_model(bias_task(strength, spec.seed, size), preprocess), None)
+            }
+            Source::Folder { listing, templates } => {
+                let tell = |done, total| progress(Progress::Data { done, total });
+                let (task, report) = folders::load(&listing, preprocess, IMAGE_MEMORY, &tell)?;
+                (Task { templates, ..task }, Some(report))
+            }
+        };
+        let Self { identity, device_kind, .. } = self;
+        Ok(Materials { pretrained, task, report, identity, device_kind })
+    }
+}
+
+/// Everything a run works on.
+#[derive(Debug)]
+pub struct Materials {
+    /// The frozen model.
+    pub pretrained: Pretrained,
+    /// Images and class names.
+    pub task: Task,
+    /// What was skipped or odd among images on disk.
+    pub report: Option<FolderReport>,
+    /// Identity of the experiment.
+    pub identity: String,
+    /// Device kind and precision.
+    pub device_kind: String,
+}
+
+/// Resizes the world's images to what a model expects; the world's own CLIP takes them as they are.
+fn for_model(mut task: Task, preprocess: &Preprocess) -> Task {
+    let resized = |images: &LabelledImages| {
+        let squares = (0..images.len()).flat_map(|index| {
+            let pixels = images.image(index).to_vec();
+            let image = RgbImage { width: images.side, height: images.side, pixels };
+            preprocess.square(&image).pixels
+        });
+        LabelledImages { side: preprocess.crop, pixels: squares.collect(), labels: images.labels.clone() }
+    };
+    if task.train.side != preprocess.crop {
+        task.train = resized(&task.train);
+        task.tests.iter_mut().for_each(|split| split.images = resized(&split.images));
+    }
+    task
+}

@@ -1,0 +1,128 @@
+//! What a finished run says of itself. Its presence is what makes a run finished.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Materials;
+use crate::evaluate::Scores;
+use crate::experiment::{Experiment, RESULTS_VERSION};
+
+const FILE: &str = "outcome.json";
+
+/// An outcome that cannot be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum OutcomeError {
+    /// The file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is damaged.
+    #[error("{path} is damaged ({reason}); remove its folder and run again")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Scores of one test split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SplitScores {
+    /// Name of the split.
+    pub split: String,
+    /// Number of test images.
+    pub images: usize,
+    /// The scores.
+    pub scores: Scores,
+}
+
+/// The result of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Identity of the experiment.
+    pub identity: String,
+    /// Name of the task.
+    pub task: String,
+    /// Method and variant.
+    pub method: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Device kind and precision of the computation.
+    pub device: String,
+    /// Version of the numbers; see [`RESULTS_VERSION`].
+    pub results_version: u32,
+    /// Class names in the order of the scores.
+    pub class_names: Vec<String>,
+    /// Number of training images.
+    pub training_images: usize,
+    /// Number of trained values.
+    pub trained_values: usize,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// Scores by split.
+    pub splits: Vec<SplitScores>,
+}
+
+impl Outcome {
+    pub(super) fn new(
+        experiment: &Experiment,
+        materials: &Materials,
+        splits: Vec<SplitScores>,
+        trained_values: usize,
+        elapsed: Duration,
+    ) -> Self {
+        let spec = experiment.spec();
+        Self {
+            identity: materials.identity.clone(),
+            task: spec.data.task_name(),
+            method: spec.method.label(),
+            seed: spec.seed,
+            device: materials.device_kind.clone(),
+            results_version: RESULTS_VERSION,
+            class_names: materials.task.class_names.clone(),
+            training_images: materials.task.train.len(),
+            trained_values,
+            seconds: elapsed.as_secs_f64(),
+            splits,
+        }
+    }
+
+    /// The accuracy of a split, in percent.
+    pub fn accuracy(&self, split: &str) -> Option<f64> {
+        self.splits.iter().find(|scores| scores.split == split).map(|scores| scores.scores.accuracy)
+    }
+
+    pub(super) fn save(&self, folder: &Path) -> Result<(), OutcomeError> {
+        write_json(&folder.join(FILE), self)
+    }
+
+    /// The outcome of a finished run; `None` if the run in `folder` has not finished.
+    ///
+    /// # Errors
+    /// [`OutcomeError::Damaged`] if the file exists and cannot be understood.
+    pub fn load(folder: &Path) -> Result<Option<Self>, OutcomeError> {
+        let path = folder.join(FILE);
+        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+        let outcome = serde_json::from_str(&text);
+        outcome.map(Some).map_err(|error| OutcomeError::Damaged { path, reason: error.to_string() })
+    }
+}
+
+pub(super) fn write_text(path: &Path, text: &str) -> Result<(), OutcomeError> {
+    let written = crate::files::replace(path, text.as_bytes());
+    written.map_err(|source| OutcomeError::Write { path: path.to_owned(), source })
+}
+
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), OutcomeError> {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => write_text(path, &text),
+        Err(error) => Err(OutcomeError::Write { path: path.to_owned(), source: error.into() }),
+    }
+}

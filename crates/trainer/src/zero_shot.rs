@@ -1,0 +1,90 @@
+//! Zero-shot classification: the frozen model with a classifier written in words. It is a method of its
+//! own, and the teacher of the regularised ones.
+
+use burn::tensor::Tensor;
+use regulus_clip::{Clip, Injection, normalise};
+use serde::{Deserialize, Serialize};
+
+use crate::batches::{Batch, ImageSet};
+use crate::method::{Method, Objective};
+use crate::parameters::Parameters;
+
+/// How the text features of several templates become one classifier.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Averaging {
+    /// Normalise, average, normalise (CLIP's notebook; `ZeroshotCLIP2` of CoOp).
+    #[default]
+    UnitFirst,
+    /// Average raw features, then normalise (PromptSRC's fixed text features).
+    RawFirst,
+}
+
+/// Raw text features `[classes, embed]` of tokenised prompts, averaged over templates
+/// (`prompts[template][class]`).
+pub fn text_features(clip: &Clip, prompts: &[Vec<Vec<u32>>], averaging: Averaging) -> Tensor<2> {
+    let none = Injection::none();
+    let encoded = prompts.iter().map(|ids| {
+        let features = clip.encode_text(ids, &none);
+        match averaging {
+            Averaging::UnitFirst if prompts.len() > 1 => normalise(features),
+            _ => features,
+        }
+    });
+    let count = prompts.len() as f64;
+    match encoded.reduce(|sum, features| sum + features) {
+        Some(sum) if prompts.len() > 1 => sum / count,
+        Some(only) => only,
+        None => Tensor::zeros([0, clip.embed_dim()], &clip.device()),
+    }
+}
+
+/// The frozen model with fixed text features.
+#[derive(Debug, Clone)]
+pub struct ZeroShot {
+    clip: Clip,
+    /// Unit text features, `[classes, embed]`.
+    classifier: Tensor<2>,
+    scale: f64,
+}
+
+impl ZeroShot {
+    /// A zero-shot classifier from raw or unit text features `[classes, embed]`.
+    pub fn new(clip: Clip, text_features: Tensor<2>) -> Self {
+        let scale = clip.logit_scale(&Injection::none()).into_scalar::<f64>().exp();
+        Self { clip, classifier: normalise(text_features), scale }
+    }
+
+    /// Logits `[batch, classes]`: cosine similarities times the logit scale.
+    pub fn classify(&self, pixels: Tensor<4>) -> Tensor<2> {
+        let features = normalise(self.clip.encode_image(pixels, &Injection::none()));
+        features.matmul(self.classifier.clone().transpose()) * self.scale
+    }
+
+    /// Logits of every image of a set, `[images, classes]`.
+    pub fn classify_all(&self, images: &ImageSet<'_>) -> Tensor<2> {
+        let rows: Vec<Tensor<2>> = images.chunks(FROZEN_CHUNK).map(|pixels| self.classify(pixels)).collect();
+        Tensor::cat(rows, 0)
+    }
+}
+
+/// Images per forward pass where no gradient is needed.
+pub(crate) const FROZEN_CHUNK: usize = 128;
+
+impl Method for ZeroShot {
+    fn parameters(&self) -> Parameters {
+        Parameters::default()
+    }
+
+    fn objective(&self, _: &Parameters, batch: &Batch) -> Objective {
+        let logits = self.classify(batch.pixels.clone());
+        Objective {
+            loss: regulus_losses::cross_entropy(logits, batch.labels.clone()).mean(),
+            terms: Vec::new(),
+        }
+    }
+
+    fn logits(&self, _: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
+        self.classify(pixels)
+    }
+}

@@ -1,0 +1,117 @@
+//! `cargo xtask data`: the built-in world as pictures.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use regulus_datasets::world::{TestSet, TestSize, WorldTask, export, sheet};
+use regulus_images::encode_png;
+use regulus_trainer::files;
+
+use crate::failure::{Failure, Outcome};
+
+/// What to do with the world.
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Write a contact sheet: every class in every style, clean and through the hard camera
+    Sheet {
+        /// The PNG to write
+        #[arg(long, default_value = "world.png")]
+        out: PathBuf,
+        /// Seed of the scenes
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Write the images of a task to disk
+    Export {
+        /// Layout on disk
+        #[arg(long, value_enum, default_value_t = Format::Imagefolder)]
+        format: Format,
+        /// Which task
+        #[arg(long, value_enum, default_value_t = TaskName::Bias)]
+        task: TaskName,
+        /// Bias strength of the task `bias`, 0 to 1
+        #[arg(long, default_value_t = 0.85)]
+        strength: f64,
+        /// Images per class of the task `few-shot`
+        #[arg(long, default_value_t = 16)]
+        shots: usize,
+        /// Seed of the training images
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Which split: train, or one of the task's test splits; all of them if absent
+        #[arg(long)]
+        split: Option<String>,
+        /// Test images per split
+        #[arg(long, default_value_t = 2000)]
+        test_images: usize,
+        /// Folder to write to
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+/// Layouts on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// `<split>/<class>/<index>.png`
+    Imagefolder,
+}
+
+/// Tasks of the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum TaskName {
+    /// Contextual bias: splits train, id, ood
+    Bias,
+    /// Base-to-novel classes: splits train, base, novel
+    BaseToNovel,
+    /// Few shots: splits train, test
+    FewShot,
+}
+
+pub fn run(command: &Command) -> Outcome {
+    match command {
+        Command::Sheet { out, seed } => write_sheet(out, *seed),
+        Command::Export { format: Format::Imagefolder, task, strength, shots, seed, split, test_images, out } => {
+            if !(0.0..=1.0).contains(strength) {
+                return Err(wrong(format!("--strength is {strength}; expected 0 to 1")));
+            }
+            let size = TestSize { images: *test_images, set: TestSet::Final };
+            let task = match task {
+                TaskName::Bias => WorldTask::bias(*strength, *seed, size),
+                TaskName::BaseToNovel => WorldTask::base_to_novel(*seed, size),
+                TaskName::FewShot => WorldTask::few_shot(*shots, *seed, size),
+            };
+            export_task(&task, split.as_deref(), out)
+        }
+    }
+}
+
+fn wrong(message: String) -> Failure {
+    Failure::Request(anyhow::anyhow!(message))
+}
+
+fn write_sheet(out: &Path, seed: u64) -> Outcome {
+    let image = sheet::contact_sheet(seed);
+    let png = encode_png(&image).map_err(Failure::work)?;
+    files::replace(out, &png)
+        .with_context(|| format!("cannot write {}", out.display()))
+        .map_err(Failure::Request)?;
+    println!("wrote {} ({} x {} pixels)", out.display(), image.width, image.height);
+    Ok(())
+}
+
+fn export_task(task: &WorldTask, wanted: Option<&str>, out: &Path) -> Outcome {
+    let tests = task.tests.iter().map(|test| (test.name, &test.classes, &test.split));
+    let splits: Vec<_> = std::iter::once(("train", &task.classes, &task.train)).chain(tests).collect();
+    let names: Vec<&str> = splits.iter().map(|(name, ..)| *name).collect();
+    if let Some(unknown) = wanted.filter(|name| !names.contains(name)) {
+        return Err(wrong(format!("no split is called `{unknown}`; {} has {}", task.name, names.join(", "))));
+    }
+    for (name, classes, split) in splits.into_iter().filter(|(name, ..)| wanted.is_none_or(|w| w == *name)) {
+        let classes: Vec<String> = classes.iter().map(|class| class.name().to_owned()).collect();
+        let folder = out.join(name);
+        let written = export::image_folder(&split.images, &classes, &folder).map_err(Failure::request)?;
+        println!("wrote {written} images to {}", folder.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! One file per command.
+
+pub mod check;
+pub mod data;
+pub mod pretrain;
+pub mod reproduce;
+pub mod run_experiment;
+pub mod train;

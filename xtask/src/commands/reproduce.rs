@@ -1,0 +1,74 @@
+//! `cargo xtask reproduce`: a suite of experiments, its table, and the verdict of every claim.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context;
+use regulus_clip::Pretrained;
+use regulus_trainer::device;
+
+use crate::failure::{Failure, Outcome};
+use crate::progress::clock;
+use crate::suite::{self, Results, Setting, Suite};
+
+/// Arguments of `cargo xtask reproduce`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Name of a suite in recipes/suites, or the path of a suite file
+    #[arg(long, default_value = "world")]
+    suite: String,
+    /// Folder of all runs; the suite writes to <RUNS>/<SUITE>
+    #[arg(long, default_value = "runs")]
+    runs: PathBuf,
+    /// Runs at a time (default: one per processor)
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Device to run on: cpu, ndarray, wgpu, cuda:N
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Run everything again, finished or not
+    #[arg(long)]
+    force: bool,
+    /// Print how many runs there are and how long they should take, then stop
+    #[arg(long)]
+    estimate: bool,
+}
+
+/// Suites with more unfinished runs than this are estimated before they start.
+const ESTIMATE_ABOVE: usize = 100;
+
+pub fn run(arguments: &Arguments) -> Outcome {
+    let began = Instant::now();
+    let suite = Suite::read(&arguments.suite)?;
+    let root = arguments.runs.join(&suite.name);
+    let setting =
+        Setting { root: root.clone(), device: arguments.device.clone(), force: arguments.force };
+    let device = device::by_name(&setting.device).map_err(Failure::request)?;
+    // Loaded once here, so that a damaged model is told before any run starts.
+    Pretrained::load(&suite.model, &device).map_err(Failure::request)?;
+    let mut runs = suite::plan(&suite, &setting)?;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = arguments.jobs.unwrap_or(processors);
+    std::fs::create_dir_all(&root)
+        .with_context(|| format!("cannot create {}", root.display()))
+        .map_err(Failure::Request)?;
+    let waiting = runs.iter().filter(|run| run.finished.is_none()).count();
+    eprintln!("{}: {} runs, {} finished before, {jobs} at a time", suite.name, runs.len(), runs.len() - waiting);
+    if arguments.estimate || waiting > ESTIMATE_ABOVE {
+        let estimate = suite::estimate(&runs, &setting, jobs, &root.join("estimate"))?;
+        match estimate {
+            Some(time) => eprintln!("estimated time: {}", clock(time)),
+            None => eprintln!("no estimate: nothing left that trains in the built-in world"),
+        }
+    }
+    if arguments.estimate {
+        return Ok(());
+    }
+    let ran = suite::run_all(&suite.name, &mut runs, &setting, jobs);
+    let results = Results { suite: &suite, runs: &runs };
+    let claims = suite::judge(&results);
+    suite::print(&results, &claims);
+    suite::write(&results, &claims, &root)?;
+    println!("wrote {} and summary.json ({})", root.join("report.md").display(), clock(began.elapsed()));
+    ran
+}

@@ -1,0 +1,46 @@
+//! One experiment of a suite in a process of its own. Progress goes to standard output, one line of
+//! `done total` per change, for the parent's bars.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use regulus_trainer::device;
+use regulus_trainer::experiment::{Experiment, ExperimentSpec, parse_toml, read_text};
+use regulus_trainer::run::{Inputs, Progress, run as run_materials};
+
+use crate::failure::{Failure, Outcome};
+
+/// Arguments of the child process.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The experiment, as canonical TOML
+    #[arg(long)]
+    spec: PathBuf,
+    /// Where to write the run
+    #[arg(long)]
+    folder: PathBuf,
+    /// Device to run on
+    #[arg(long)]
+    device: String,
+}
+
+pub fn run(arguments: &Arguments) -> Outcome {
+    let experiment = read_experiment(&arguments.spec)?;
+    let device = device::by_name(&arguments.device).map_err(Failure::request)?;
+    let inputs = Inputs::check(&experiment, &device::kind(&arguments.device)).map_err(Failure::request)?;
+    let materials = inputs.load(&experiment, &device, &|_| {}).map_err(Failure::work)?;
+    let mut tell = |progress| {
+        if let Progress::Training { done, total } = progress {
+            // A parent that went away needs no progress; the run is worth finishing all the same.
+            let _ = writeln!(std::io::stdout(), "{done} {total}");
+        }
+    };
+    run_materials(&experiment, &materials, &arguments.folder, &device, &mut tell).map_err(Failure::work)?;
+    Ok(())
+}
+
+fn read_experiment(path: &Path) -> Outcome<Experiment> {
+    let text = read_text(path).map_err(Failure::request)?;
+    let spec: ExperimentSpec = parse_toml(&text, &path.display().to_string()).map_err(Failure::request)?;
+    Experiment::check(spec).map_err(Failure::request)
+}

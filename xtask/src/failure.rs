@@ -1,0 +1,44 @@
+//! How a command fails: a wrong request (exit code 2, before any work) or work that went wrong (1).
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// A failed command with its message.
+#[derive(Debug)]
+pub enum Failure {
+    /// The request cannot be carried out: a path, a key or a value is wrong. No work was done.
+    Request(anyhow::Error),
+    /// The work itself failed.
+    Work(anyhow::Error),
+}
+
+impl Failure {
+    /// Marks an error as a fault of the request.
+    pub fn request(error: impl Into<anyhow::Error>) -> Self {
+        Self::Request(error.into())
+    }
+
+    /// Marks an error as a fault of the work.
+    pub fn work(error: impl Into<anyhow::Error>) -> Self {
+        Self::Work(error.into())
+    }
+
+    /// 2 for a wrong request, 1 for failed work.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Request(_) => 2,
+            Self::Work(_) => 1,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(error) | Self::Work(error) => write!(formatter, "{error:#}"),
+        }
+    }
+}
+
+/// What commands return.
+pub type Outcome<T = ()> = Result<T, Failure>;

@@ -1,0 +1,57 @@
+//! Regulus's command line: run `cargo xtask help`.
+
+mod commands;
+mod failure;
+mod progress;
+mod suite;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use commands::{check, data, pretrain, reproduce, run_experiment, train};
+
+/// Fine-tune vision-language models without making them forget.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a suite of experiments and print its table and the verdict of every claim
+    Reproduce(reproduce::Arguments),
+    /// Fine-tune a model on a folder of images, or on the built-in world
+    Train(train::Arguments),
+    /// Train the built-in world's tiny CLIP from scratch
+    Pretrain(pretrain::Arguments),
+    /// Look at the built-in world, or write it to disk
+    #[command(subcommand)]
+    Data(data::Command),
+    /// Format, lint, document and test: what has to pass before a change lands
+    Check,
+    /// One experiment of a suite, as a process of its own
+    #[command(hide = true)]
+    RunExperiment(run_experiment::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Reproduce(arguments) => reproduce::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Pretrain(arguments) => pretrain::run(&arguments),
+        Command::Data(command) => data::run(&command),
+        Command::Check => check::run(),
+        Command::RunExperiment(arguments) => run_experiment::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! How long a suite will take on this machine, from a miniature of one of its runs.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use regulus_trainer::device;
+use regulus_trainer::experiment::{DataSpec, Experiment};
+use regulus_trainer::run::{Inputs, run};
+
+use super::plan::{PlannedRun, Setting};
+use crate::failure::{Failure, Outcome};
+
+const STEPS: usize = 4;
+const TEST_IMAGES: usize = 200;
+/// Training images and splits of a run in the world's bias task.
+const TRAIN_IMAGES: usize = 480;
+const SPLITS: usize = 2;
+
+/// Seconds for the unfinished runs with `jobs` at a time; `None` if the suite has no run in the world that
+/// takes gradient steps. Runs a miniature in `scratch`, single-threaded like the real runs.
+pub fn estimate(
+    runs: &[PlannedRun],
+    setting: &Setting,
+    jobs: usize,
+    scratch: &Path,
+) -> Outcome<Option<Duration>> {
+    let unfinished: Vec<&PlannedRun> = runs.iter().filter(|run| run.finished.is_none()).collect();
+    let Some(miniature) = unfinished.iter().find_map(|run| miniature(run)) else { return Ok(None) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(Failure::work)?;
+    let (per_step, per_image) = pool.install(|| measure(&miniature, setting, scratch))?;
+    let seconds: f64 = unfinished.iter().map(|run| cost(run, per_step, per_image)).sum();
+    Ok(Some(Duration::from_secs_f64(seconds / jobs.max(1) as f64)))
+}
+
+/// The same experiment with a few steps and test images.
+fn miniature(run: &PlannedRun) -> Option<Experiment> {
+    let mut spec = run.experiment.spec().clone();
+    let training = spec.training.as_mut()?;
+    (training.steps, training.epochs) = (Some(STEPS), None);
+    let DataSpec::WorldBias { test_images, .. } = &mut spec.data else { return None };
+    *test_images = TEST_IMAGES;
+    Experiment::check(spec).ok()
+}
+
+/// Seconds per optimiser step, and per image that is rendered and looked at once.
+fn measure(experiment: &Experiment, setting: &Setting, scratch: &Path) -> Outcome<(f64, f64)> {
+    let device = device::by_name(&setting.device).map_err(Failure::request)?;
+    let inputs = Inputs::check(experiment, &device::kind(&setting.device)).map_err(Failure::request)?;
+    let began = Instant::now();
+    let materials = inputs.load(experiment, &device, &|_| {}).map_err(Failure::work)?;
+    let rendering = began.elapsed().as_secs_f64() / (TRAIN_IMAGES + SPLITS * TEST_IMAGES) as f64;
+    let mut trained = None;
+    let began = Instant::now();
+    let mut clock = |progress| {
+        if let regulus_trainer::run::Progress::Training { done: STEPS, .. } = progress {
+            trained = Some(began.elapsed());
+        }
+    };
+    run(experiment, &materials, scratch, &device, &mut clock).map_err(Failure::work)?;
+    let total = began.elapsed();
+    let training = trained.unwrap_or(total);
+    let looking = (total - training).as_secs_f64() / (SPLITS * TEST_IMAGES) as f64;
+    Ok((training.as_secs_f64() / STEPS as f64, rendering + looking))
+}
+
+fn cost(run: &PlannedRun, per_step: f64, per_image: f64) -> f64 {
+    let spec = run.experiment.spec();
+    let steps = spec.training.as_ref().map_or(0, |training| {
+        training.total_steps(TRAIN_IMAGES / training.batch.max(1))
+    });
+    let images = match &spec.data {
+        DataSpec::WorldBias { test_images, .. } => TRAIN_IMAGES + SPLITS * test_images,
+        DataSpec::Folder { .. } => 0,
+    };
+    steps as f64 * per_step + images as f64 * per_image
+}

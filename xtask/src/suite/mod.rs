@@ -1,0 +1,17 @@
+//! Suites: many experiments, the claims they are to test, and the report of both.
+
+mod claims;
+mod estimate;
+mod plan;
+mod report;
+mod results;
+mod runner;
+mod spec;
+
+pub use claims::judge;
+pub use estimate::estimate;
+pub use plan::{Setting, plan};
+pub use report::{print, write};
+pub use results::Results;
+pub use runner::run_all;
+pub use spec::Suite;

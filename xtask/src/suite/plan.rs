@@ -1,0 +1,83 @@
+//! From a suite to its runs, each checked and named before the first one starts.
+
+use std::path::PathBuf;
+
+use regulus_trainer::device;
+use regulus_trainer::experiment::{Experiment, ExperimentSpec, ModelSpec};
+use regulus_trainer::run::{Inputs, Outcome as RunOutcome, folder_name};
+
+use super::spec::Suite;
+use crate::failure::{Failure, Outcome};
+
+/// One run of a suite.
+#[derive(Debug, Clone)]
+pub struct PlannedRun {
+    /// Task in the suite's words.
+    pub task: String,
+    /// Row in the suite's words.
+    pub method: String,
+    /// Seed.
+    pub seed: u64,
+    /// Whether every seed of the suite shares this result.
+    pub shared: bool,
+    /// The checked experiment.
+    pub experiment: Experiment,
+    /// Folder of the run.
+    pub folder: PathBuf,
+    /// The outcome, if the run has finished before.
+    pub finished: Option<RunOutcome>,
+}
+
+impl PlannedRun {
+    /// Task, method and seed for people.
+    pub fn title(&self) -> String {
+        format!("{} {} s{}", self.task, self.method, self.seed)
+    }
+}
+
+/// Where and how a suite runs.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Folder of the suite's runs.
+    pub root: PathBuf,
+    /// Name of the device.
+    pub device: String,
+    /// Whether finished runs are run again.
+    pub force: bool,
+}
+
+/// All runs of a suite, in the order of its rows.
+pub fn plan(suite: &Suite, setting: &Setting) -> Outcome<Vec<PlannedRun>> {
+    let mut runs = Vec::new();
+    for row in &suite.runs {
+        let once = row.once.iter().map(|method| (method, &suite.seeds[..1], true));
+        let each = row.methods.iter().map(|method| (method, &suite.seeds[..], false));
+        for (method, seeds, shared) in once.chain(each) {
+            for &seed in seeds {
+                runs.push(PlannedRun { shared, ..planned(suite, &row.task, method, seed, setting)? });
+            }
+        }
+    }
+    Ok(runs)
+}
+
+fn planned(suite: &Suite, task: &str, method: &str, seed: u64, setting: &Setting) -> Outcome<PlannedRun> {
+    let spec = ExperimentSpec {
+        seed,
+        model: ModelSpec { path: suite.model.clone() },
+        data: suite.tasks[task].clone(),
+        method: suite.methods[method].clone(),
+        training: suite.training_for(method),
+    };
+    let named = |error: anyhow::Error| Failure::Request(error.context(format!("{task}, {method}")));
+    let experiment = Experiment::check(spec).map_err(|faults| named(faults.into()))?;
+    let kind = device::kind(&setting.device);
+    let inputs = Inputs::check(&experiment, &kind).map_err(|error| named(error.into()))?;
+    let folder = setting.root.join(folder_name(&experiment, &inputs.identity));
+    let finished = match setting.force {
+        true => None,
+        false => RunOutcome::load(&folder).map_err(Failure::request)?,
+    };
+    let (task, method) = (task.to_owned(), method.to_owned());
+    Ok(PlannedRun { task, method, seed, shared: false, experiment, folder, finished })
+}

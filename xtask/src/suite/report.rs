@@ -1,0 +1,108 @@
+//! What a suite shows: tables and verdicts on the terminal, `report.md` and `summary.json` on disk.
+
+use std::path::Path;
+
+use anyhow::Context;
+use regulus_trainer::files;
+use serde::Serialize;
+
+use super::claims::ClaimOutcome;
+use super::results::Results;
+use crate::failure::{Failure, Outcome};
+use crate::table::Table;
+
+const HOW_TO_READ: &str = "Accuracy in percent, mean ± standard deviation over seeds. A seed redraws the training \
+    images and the order; test images are fixed. Claims are judged by paired differences per seed with a 95 % \
+    Student's t interval: it holds above 0, fails below 0, and is not resolved between. The intervals leave \
+    out the variance of pre-training: all runs share one pre-trained model.";
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    results: Vec<ResultEntry<'a>>,
+    claims: &'a [ClaimOutcome],
+}
+
+/// One number. `value` is in percent, `seconds` is the wall-clock time of the run it comes from.
+#[derive(Serialize)]
+struct ResultEntry<'a> {
+    suite: &'a str,
+    task: &'a str,
+    method: &'a str,
+    seed: u64,
+    split: &'a str,
+    metric: &'static str,
+    value: f64,
+    seconds: f64,
+}
+
+/// Prints tables and verdicts.
+pub fn print(results: &Results<'_>, claims: &[ClaimOutcome]) {
+    println!("{}\n", results.suite.title);
+    for (task, table) in results.tables() {
+        println!("{task}\n{table}\n");
+    }
+    if !claims.is_empty() {
+        println!("{}\n", verdicts(claims));
+    }
+    results.suite.notes.iter().for_each(|note| println!("{note}"));
+}
+
+fn verdicts(claims: &[ClaimOutcome]) -> Table {
+    let mut table = Table::new(["claim", "verdict", "measured"]);
+    for claim in claims {
+        table.row([claim.text.clone(), claim.verdict.to_string(), claim.detail.clone()]);
+    }
+    table
+}
+
+/// Writes `report.md` and `summary.json` into `root`.
+pub fn write(results: &Results<'_>, claims: &[ClaimOutcome], root: &Path) -> Outcome {
+    let summary = serde_json::to_string_pretty(&Summary { results: entries(results), claims });
+    let summary = summary.map_err(Failure::work)?;
+    for (name, text) in [("report.md", markdown(results, claims)), ("summary.json", summary)] {
+        let path = root.join(name);
+        files::replace(&path, text.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))
+            .map_err(Failure::Work)?;
+    }
+    Ok(())
+}
+
+fn markdown(results: &Results<'_>, claims: &[ClaimOutcome]) -> String {
+    let suite = results.suite;
+    let mut text = format!("# {}\n\nSuite `{}`, seeds {:?}.\n\n{HOW_TO_READ}\n", suite.title, suite.name, suite.seeds);
+    for (task, table) in results.tables() {
+        text += &format!("\n## {task}\n\n{}", table.markdown());
+    }
+    if !claims.is_empty() {
+        text += &format!("\n## Claims\n\n{}", verdicts(claims).markdown());
+    }
+    for note in &suite.notes {
+        text += &format!("\n{note}\n");
+    }
+    text
+}
+
+fn entries<'a>(results: &Results<'a>) -> Vec<ResultEntry<'a>> {
+    let mut entries = Vec::new();
+    for run in results.runs {
+        let Some(outcome) = &run.finished else { continue };
+        for split in &outcome.splits {
+            let values = [
+                ("accuracy", split.scores.accuracy),
+                ("mean_class_accuracy", split.scores.mean_class_accuracy),
+            ];
+            entries.extend(values.map(|(metric, value)| ResultEntry {
+                suite: &results.suite.name,
+                task: &run.task,
+                method: &run.method,
+                seed: run.seed,
+                split: &split.split,
+                metric,
+                value,
+                seconds: outcome.seconds,
+            }));
+        }
+    }
+    entries
+}

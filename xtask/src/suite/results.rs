@@ -1,0 +1,94 @@
+//! The numbers of a suite, looked up by task, method, seed and split.
+
+use regulus_trainer::comparison::{harmonic_mean, mean, standard_deviation};
+
+use super::plan::PlannedRun;
+use super::spec::{Quantity, Suite};
+use crate::table::Table;
+
+/// Name of the harmonic mean of `id` and `ood`.
+const HARMONIC: &str = "h";
+
+/// A suite with its finished runs.
+pub struct Results<'a> {
+    /// The suite.
+    pub suite: &'a Suite,
+    /// Its runs; those that failed have no outcome.
+    pub runs: &'a [PlannedRun],
+}
+
+impl Results<'_> {
+    /// Accuracy of a split (or the harmonic mean `h`) of one seed, in percent.
+    pub fn value(&self, task: &str, quantity: &Quantity, seed: u64) -> Option<f64> {
+        let fits = |run: &&PlannedRun| {
+            run.task == task && run.method == quantity.method && (run.shared || run.seed == seed)
+        };
+        let outcome = self.runs.iter().find(fits)?.finished.as_ref()?;
+        match quantity.split.as_str() {
+            HARMONIC => Some(harmonic_mean(outcome.accuracy("id")?, outcome.accuracy("ood")?)),
+            split => outcome.accuracy(split),
+        }
+    }
+
+    /// One value for each seed that has one.
+    pub fn values(&self, task: &str, method: &str, split: &str) -> Vec<f64> {
+        let quantity = Quantity { method: method.to_owned(), split: split.to_owned() };
+        self.suite.seeds.iter().filter_map(|&seed| self.value(task, &quantity, seed)).collect()
+    }
+
+    /// The columns of a task: its splits, and the harmonic mean where it has `id` and `ood`.
+    fn columns(&self, task: &str) -> Vec<String> {
+        let finished = self.runs.iter().filter(|run| run.task == task).filter_map(|run| run.finished.as_ref());
+        let Some(outcome) = finished.into_iter().next() else { return Vec::new() };
+        let mut columns: Vec<String> = outcome.splits.iter().map(|split| split.split.clone()).collect();
+        if columns.iter().any(|name| name == "id") && columns.iter().any(|name| name == "ood") {
+            columns.push(HARMONIC.to_owned());
+        }
+        columns
+    }
+
+    /// A table of mean and standard deviation for each task, in the order of the suite.
+    pub fn tables(&self) -> Vec<(String, Table)> {
+        self.suite.runs.iter().map(|row| (row.task.clone(), self.table(&row.task))).collect()
+    }
+
+    fn table(&self, task: &str) -> Table {
+        let columns = self.columns(task);
+        let headings = columns.iter().map(|name| heading(name).to_owned());
+        let headings = std::iter::once("method".to_owned()).chain(headings).chain(["s/run".to_owned()]);
+        let mut table = Table::new(headings);
+        let rows = self.suite.runs.iter().filter(|row| row.task == task);
+        for method in rows.flat_map(|row| row.once.iter().chain(&row.methods)) {
+            let shared = self.runs.iter().any(|run| run.task == task && &run.method == method && run.shared);
+            let cells = columns.iter().map(|column| cell(&self.values(task, method, column), shared));
+            let seconds = self.seconds(task, method);
+            let seconds = std::iter::once(seconds.map_or_else(|| "-".into(), |s| format!("{s:.1}")));
+            table.row(std::iter::once(method.clone()).chain(cells).chain(seconds));
+        }
+        table
+    }
+
+    fn seconds(&self, task: &str, method: &str) -> Option<f64> {
+        let runs = self.runs.iter().filter(|run| run.task == task && run.method == method);
+        let seconds: Vec<f64> = runs.filter_map(|run| Some(run.finished.as_ref()?.seconds)).collect();
+        (!seconds.is_empty()).then(|| mean(&seconds))
+    }
+}
+
+fn heading(column: &str) -> &str {
+    match column {
+        "id" => "in-distribution",
+        "ood" => "out-of-distribution",
+        HARMONIC => "harmonic mean",
+        other => other,
+    }
+}
+
+fn cell(values: &[f64], shared: bool) -> String {
+    match values {
+        [] => "-".into(),
+        [only] => format!("{only:.1}"),
+        _ if shared => format!("{:.1}", values[0]),
+        _ => format!("{:.1} ± {:.1}", mean(values), standard_deviation(values)),
+    }
+}

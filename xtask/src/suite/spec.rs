@@ -1,0 +1,157 @@
+//! The words of a suite: tasks, methods, which of them run together, and claims.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use regulus_trainer::experiment::{DataSpec, MethodSpec, nearest, parse_toml, read_text};
+use regulus_trainer::training::TrainingConfig;
+use serde::Deserialize;
+
+use crate::failure::{Failure, Outcome};
+
+/// A suite as it stands in `recipes/suites/`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suite {
+    /// Name of the file, filled in by [`Suite::read`].
+    #[serde(skip)]
+    pub name: String,
+    /// What the suite shows, in one line.
+    pub title: String,
+    /// What a reader has to know before believing the numbers.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// Model folder.
+    pub model: PathBuf,
+    /// Seeds; a claim needs at least five.
+    pub seeds: Vec<u64>,
+    /// Data by the name of the task.
+    pub tasks: BTreeMap<String, DataSpec>,
+    /// Methods by the name of their row.
+    pub methods: BTreeMap<String, MethodSpec>,
+    /// How methods that take gradient steps are optimised.
+    pub training: TrainingConfig,
+    /// Optimisation of single methods, by name, where it differs.
+    #[serde(default)]
+    pub training_of: BTreeMap<String, TrainingConfig>,
+    /// Which methods run on which task, in the order of the table.
+    pub runs: Vec<RunRow>,
+    /// What is claimed of the results.
+    #[serde(default)]
+    pub claims: Vec<Claim>,
+}
+
+/// The methods of one task.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRow {
+    /// Name of the task.
+    pub task: String,
+    /// Methods that run once for every seed.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// Methods without randomness: they run once, and every seed reuses the result.
+    #[serde(default)]
+    pub once: Vec<String>,
+}
+
+/// One number of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantity {
+    /// Row of the table.
+    pub method: String,
+    /// Split, or `h`: the harmonic mean of `id` and `ood`.
+    pub split: String,
+}
+
+/// "Left is above right", judged by paired differences over the seeds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// Short name.
+    pub id: String,
+    /// The claim in words.
+    pub text: String,
+    /// Task on which it is judged.
+    pub task: String,
+    /// What is claimed to be larger.
+    pub left: Quantity,
+    /// What is claimed to be smaller.
+    pub right: Quantity,
+    /// Added to the left side, in points: "within 2 points" has a margin of 2.
+    #[serde(default)]
+    pub margin: f64,
+}
+
+const FOLDER: &str = "recipes/suites";
+
+impl Suite {
+    /// Reads the suite called `name`, or the file of that path.
+    pub fn read(name: &str) -> Outcome<Self> {
+        let path = if name.ends_with(".toml") { PathBuf::from(name) } else { named(name)? };
+        let text = read_text(&path).map_err(Failure::request)?;
+        let mut suite: Self = parse_toml(&text, &path.display().to_string()).map_err(Failure::request)?;
+        suite.name = path.file_stem().map_or_else(|| name.into(), |stem| stem.to_string_lossy().into_owned());
+        suite.check(&path)?;
+        Ok(suite)
+    }
+
+    /// The optimisation of a method; `None` if it takes no gradient steps.
+    pub fn training_for(&self, method: &str) -> Option<TrainingConfig> {
+        let takes_steps = self.methods.get(method).is_some_and(MethodSpec::takes_steps);
+        takes_steps.then(|| self.training_of.get(method).unwrap_or(&self.training).clone())
+    }
+
+    /// Every name that is used has to be defined; all that are not are told at once.
+    fn check(&self, path: &Path) -> Outcome {
+        let mut faults = Vec::new();
+        let mut known = |kind: &str, name: &str, names: Vec<&str>, place: &str| {
+            if !names.contains(&name) {
+                let hint = nearest(name, names.iter().copied());
+                let hint = hint.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"));
+                faults.push(format!("{place}: no {kind} is called `{name}`{hint}"));
+            }
+        };
+        let tasks = || self.tasks.keys().map(String::as_str).collect::<Vec<_>>();
+        let methods = || self.methods.keys().map(String::as_str).collect::<Vec<_>>();
+        for row in &self.runs {
+            known("task", &row.task, tasks(), "runs");
+            row.methods.iter().chain(&row.once).for_each(|name| known("method", name, methods(), "runs"));
+        }
+        self.training_of.keys().for_each(|name| known("method", name, methods(), "training_of"));
+        for claim in &self.claims {
+            known("task", &claim.task, tasks(), &claim.id);
+            let rows = self.runs.iter().filter(|row| row.task == claim.task);
+            let run: Vec<&str> =
+                rows.flat_map(|row| row.methods.iter().chain(&row.once)).map(String::as_str).collect();
+            known("method of that task", &claim.left.method, run.clone(), &claim.id);
+            known("method of that task", &claim.right.method, run, &claim.id);
+        }
+        if self.seeds.is_empty() {
+            faults.push("seeds: give at least one".into());
+        }
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::Request(anyhow::anyhow!("{}:\n  {}", path.display(), faults.join("\n  "))))
+    }
+}
+
+fn named(name: &str) -> Outcome<PathBuf> {
+    let path = Path::new(FOLDER).join(format!("{name}.toml"));
+    if path.is_file() {
+        return Ok(path);
+    }
+    let entries = std::fs::read_dir(FOLDER).map_err(|error| {
+        let message = format!("cannot read {FOLDER} ({error}); run from the top of the repository");
+        Failure::Request(anyhow::anyhow!(message))
+    })?;
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    let hint = nearest(name, names.iter().map(String::as_str));
+    let hint = hint.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"));
+    Err(Failure::Request(anyhow::anyhow!("no suite is called `{name}`{hint}; known are {}", names.join(", "))))
+}

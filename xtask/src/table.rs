@@ -1,0 +1,48 @@
+//! Plain tables for the terminal, and the same rows as Markdown for reports.
+
+use std::fmt;
+
+/// Rows of text under headings; the first column is left-aligned, the others right-aligned.
+pub struct Table {
+    headings: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these headings.
+    pub fn new(headings: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { headings: headings.into_iter().map(Into::into).collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// The table in Markdown.
+    pub fn markdown(&self) -> String {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let mut text = line(&self.headings);
+        let rule: Vec<String> = (0..self.headings.len())
+            .map(|column| if column == 0 { "---".into() } else { "---:".into() })
+            .collect();
+        text += &line(&rule);
+        self.rows.iter().for_each(|row| text += &line(row));
+        text
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use comfy_table::{CellAlignment, presets};
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::UTF8_NO_BORDERS).set_header(&self.headings);
+        self.rows.iter().for_each(|row| {
+            table.add_row(row);
+        });
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        write!(formatter, "{table}")
+    }
+}
