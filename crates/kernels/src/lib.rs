@@ -4,7 +4,7 @@
 //! primitives that read and write every activation several times. The functions here are exact
 //! replacements: one call, one result, differentiable in every floating-point input. Tensors of the flex
 //! backend take hand-written forward and backward passes; all others take the plain-Burn formulas of
-//! [`reference`].
+//! [`mod@reference`].
 
 mod activation;
 mod attention;

@@ -71,7 +71,7 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 355.0 / 512.0;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    const REST: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_39, 8.368_745e-3, 1.381_454_1e-3];
+    const REST: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_39, 8.368_745e-3, 1.381_454e-3];
 
     let shifted = multiply_add::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;

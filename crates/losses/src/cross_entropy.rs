@@ -14,6 +14,8 @@ use burn::tensor::{Device, Int, Tensor, activation};
 ///
 /// If the shapes do not agree; a label out of range panics on CPU backends.
 pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    let ([batch, _], [count]) = (logits.dims(), labels.dims());
+    assert_eq!(batch, count, "cross_entropy: logits of {batch} samples, {count} labels");
     activation::log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).neg().squeeze_dim(1)
 }
 
@@ -28,6 +30,7 @@ pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
 ///
 /// If the shapes do not agree.
 pub fn soft_cross_entropy(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+    assert_eq!(logits.dims(), targets.dims(), "cross-entropy of logits and targets of different shapes");
     (targets * activation::log_softmax(logits, 1)).sum_dim(1).neg().squeeze_dim(1)
 }
 

@@ -35,6 +35,7 @@ pub fn distillation(student: Tensor<2>, teacher: Tensor<2>, temperature: f64) ->
 ///
 /// If the shapes do not agree.
 pub fn kl_divergence(student: Tensor<2>, teacher: Tensor<2>, temperature: f64) -> Tensor<1> {
+    assert_eq!(student.dims(), teacher.dims(), "divergence of logits of different shapes");
     let student = activation::log_softmax(student / temperature, 1);
     let teacher = activation::log_softmax(teacher / temperature, 1);
     let divergence = (teacher.clone().exp() * (teacher - student)).sum_dim(1);

@@ -17,7 +17,10 @@ const ROW: usize = 1 << 12;
 ///
 /// If the two tensors of a pair differ in length.
 pub fn l2_sp(pairs: impl IntoIterator<Item = (Tensor<1>, Tensor<1>)>, beta: f64) -> Option<Tensor<1>> {
-    let distances = pairs.into_iter().map(|(current, start)| squared_norm(current - start.detach()));
+    let distances = pairs.into_iter().map(|(current, start)| {
+        assert_eq!(current.dims(), start.dims(), "l2_sp: current and starting weights differ in length");
+        squared_norm(current - start.detach())
+    });
     distances.reduce(|sum, distance| sum + distance).map(|sum| sum * (beta / 2.0))
 }
 

@@ -1,5 +1,7 @@
 //! The GELU variants in one pass each way. The backward pass recomputes the exponential from the input.
 
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+
 use burn::backend::flex::FlexTensor;
 
 use super::Operation;
@@ -64,9 +66,9 @@ simd! {
     }
 }
 
-/// `√(2/π)` and `0.044715 √(2/π)`, each doubled: `(1 + tanh(u)) / 2 = σ(2u)`.
-const TANH_LINEAR: f32 = 1.595_769_1;
-const TANH_CUBIC: f32 = 0.071_354_814;
+/// `2 √(2/π)` and `0.044715` times that: the tanh approximation is a sigmoid, `(1 + tanh(u)) / 2 = σ(2u)`.
+const TANH_LINEAR: f32 = (2.0 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2) as f32;
+const TANH_CUBIC: f32 = 0.044_715 * TANH_LINEAR;
 
 /// `2u`, with `u` the argument of the tanh approximation.
 #[inline(always)]
@@ -121,7 +123,7 @@ simd! {
 simd! {
     /// `g ← g (Φ(x) + x exp(-x²/2) / √(2π))`.
     fn gelu_erf_backward(gradient: &mut [f32], x: &[f32]) {
-        const FRAC_1_SQRT_TAU: f32 = 0.398_942_3;
+        const FRAC_1_SQRT_TAU: f32 = (0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2) as f32;
         for (g, &x) in gradient.iter_mut().zip(x) {
             let (distribution, bell) = normal_distribution::<FMA>(x);
             *g *= multiply_add::<FMA>(FRAC_1_SQRT_TAU * x, bell, distribution);

@@ -1,5 +1,7 @@
 //! Every operation, fused and plain, against f64 arithmetic, against each other, and across threads.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod autodiff;
 mod cases;
 mod exact;

@@ -180,3 +180,17 @@ fn smoothing_spreads_epsilon_over_all_classes() {
         }
     }
 }
+
+#[test]
+#[should_panic(expected = "different shapes")]
+fn a_teacher_of_another_batch_is_refused() {
+    let device = devices().remove(0);
+    distillation(Tensor::zeros([3, 4], &device), Tensor::zeros([1, 4], &device), 1.0);
+}
+
+#[test]
+#[should_panic(expected = "differ in length")]
+fn weights_of_another_length_are_refused() {
+    let device = devices().remove(0);
+    l2_sp([(Tensor::zeros([3], &device), Tensor::zeros([1], &device))], 1.0);
+}
