@@ -1,6 +1,7 @@
 //! Regulus's command line: run `cargo xtask help`.
 
 mod commands;
+mod commit;
 mod failure;
 mod progress;
 mod suite;

@@ -36,7 +36,7 @@ impl fmt::Display for Table {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         use comfy_table::{CellAlignment, presets};
         let mut table = comfy_table::Table::new();
-        table.load_style(presets::UTF8_NO_BORDERS).set_header(&self.headings);
+        table.load_style(presets::UTF8_FULL_CONDENSED).set_header(&self.headings);
         self.rows.iter().for_each(|row| {
             table.add_row(row);
         });

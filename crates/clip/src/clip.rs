@@ -83,6 +83,9 @@ impl Clip {
     /// # Shapes
     /// - `pixels`: `[batch, 3, resolution, resolution]`, normalised as the model expects
     /// - output: `[batch, embed_dim]`
+    ///
+    /// # Panics
+    /// If the pixels are not of the model's resolution.
     pub fn encode_image(&self, pixels: Tensor<4>, injection: &Injection) -> Tensor<2> {
         self.visual.project(self.visual.pooled(pixels, injection), injection)
     }

@@ -192,14 +192,24 @@ impl LoadedClip {
     }
 }
 
-/// SHA-256 of the weights file of the folder `directory`, in hexadecimal: the identity of a model without
-/// loading it.
-pub(crate) fn digest(directory: &Path) -> Result<String, LoadError> {
-    let path = existing(directory, WEIGHTS_FILE, "the weights of an HF CLIPModel")?;
-    match MappedFile::open(&path) {
-        Ok(file) => Ok(sha256(file.bytes())),
-        Err(source) => Err(LoadError::Read { path, source }),
+/// SHA-256 over the digests of all files that [`Pretrained::load`](crate::Pretrained::load) reads: what a run
+/// depends on, without loading it.
+pub(crate) fn fingerprint(directory: &Path) -> Result<String, LoadError> {
+    let files = [
+        (CONFIG_FILE, "the configuration of an HF CLIPModel"),
+        (WEIGHTS_FILE, "the weights of an HF CLIPModel"),
+        (TOKENIZER_FILE, "the model's tokenizer"),
+        (PREPROCESS_FILE, "the preprocessing of the model's images"),
+    ];
+    let mut digests = String::new();
+    for (name, expected) in files {
+        let path = existing(directory, name, expected)?;
+        match MappedFile::open(&path) {
+            Ok(file) => digests += &sha256(file.bytes()),
+            Err(source) => return Err(LoadError::Read { path, source }),
+        }
     }
+    Ok(sha256(digests.as_bytes()))
 }
 
 /// SHA-256 in hexadecimal.

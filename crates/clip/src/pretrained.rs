@@ -27,7 +27,8 @@ pub struct Pretrained {
     /// Where the model comes from.
     pub source: Source,
     /// SHA-256 of the weights file, in hexadecimal: the identity of the model. For a model from
-    /// memory, that of the file which [`Self::save`] writes.
+    /// memory, that of the file which [`Self::save`] writes. After a change of `clip` it still
+    /// names the model that was loaded; [`Self::from_parts`] gives the changed one its own.
     pub sha256: String,
 }
 
@@ -106,12 +107,13 @@ impl Pretrained {
         Ok(Self { config, clip, tokenizer, preprocess, source, sha256 })
     }
 
-    /// [`Self::sha256`] of the model in a folder, without loading it.
+    /// A digest, in hexadecimal, over all files of a model folder that [`Self::load`] reads: weights,
+    /// configuration, tokenizer and preprocessing. It changes with anything that changes results.
     ///
     /// # Errors
-    /// [`LoadError`] if the weights file is missing or cannot be read.
-    pub fn digest(directory: impl AsRef<Path>) -> Result<String, LoadError> {
-        hf::digest(directory.as_ref())
+    /// [`LoadError`] if a file is missing or cannot be read.
+    pub fn fingerprint(directory: impl AsRef<Path>) -> Result<String, LoadError> {
+        hf::fingerprint(directory.as_ref())
     }
 
     /// Puts a new model together, at the end of pre-training.

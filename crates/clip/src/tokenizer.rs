@@ -8,6 +8,7 @@ mod word_level;
 
 use crate::hf::SaveError;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokenizers::ModelWrapper;
@@ -108,11 +109,18 @@ impl Tokenizer {
 
     /// The tokenizer that `json`, the contents of the file at `path`, describes.
     fn from_json(json: &str, path: &Path) -> Result<Self, TokenizerError> {
-        let format = |error: tokenizers::Error| TokenizerError::Format {
-            path: path.into(),
-            reason: error.to_string(),
-        };
-        let mut tokenizer = tokenizers::Tokenizer::from_bytes(json).map_err(format)?;
+        let fault = |reason: String| TokenizerError::Format { path: path.into(), reason };
+        let format = |error: tokenizers::Error| fault(error.to_string());
+        let mut description: Map<String, Value> =
+            serde_json::from_str(json).map_err(|error| fault(error.to_string()))?;
+        // `tokenizers` 0.22 panics on a malformed decoder, which encoding does not need, and on a
+        // malformed table of SentencePiece, which neither CLIP nor BERT uses.
+        description.remove("decoder");
+        if description.get("normalizer").is_some_and(|value| value.to_string().contains("\"Precompiled\"")) {
+            return Err(fault("a precompiled normalizer is not supported".to_string()));
+        }
+        let description = serde_json::to_vec(&description).map_err(|error| fault(error.to_string()))?;
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(description).map_err(format)?;
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(format)?;
         let empty = tokenizer.encode("", true).map_err(format)?;
@@ -147,6 +155,17 @@ impl Tokenizer {
         context: usize,
     ) -> Result<Vec<Vec<u32>>, TokenizeError> {
         texts.iter().map(|text| self.encode(text.as_ref(), context)).collect()
+    }
+
+    /// The words of a text that a whole-word tokenizer reads as its token for unknown words. Always empty for
+    /// tokenizers that spell unknown words out, as CLIP's does.
+    pub fn unknown_words(&self, text: &str) -> Vec<String> {
+        let ModelWrapper::WordLevel(model) = self.tokenizer.get_model() else { return Vec::new() };
+        let Some(unknown) = self.tokenizer.token_to_id(&model.unk_token) else { return Vec::new() };
+        let Ok(encoding) = self.tokenizer.encode(text, false) else { return Vec::new() };
+        let ids = encoding.get_ids().iter().zip(encoding.get_offsets());
+        let places = ids.filter(|(id, _)| **id == unknown).map(|(_, (start, end))| text.get(*start..*end));
+        places.flatten().map(str::to_owned).collect()
     }
 
     /// Id of the token before each text.

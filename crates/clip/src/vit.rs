@@ -84,6 +84,9 @@ impl ImageTower {
     /// # Shapes
     /// - `pixels`: `[batch, 3, resolution, resolution]`, normalised as the model expects
     /// - output: `[batch, width]`
+    ///
+    /// # Panics
+    /// If the pixels are not of the model's resolution.
     pub fn pooled(&self, pixels: Tensor<4>, injection: &Injection) -> Tensor<2> {
         let scope = Scope::root(injection).enter(IMAGE_TOWER);
         let x = self.block_input(self.embed(pixels, &scope), &scope);
@@ -105,6 +108,9 @@ impl ImageTower {
     ///
     /// # Shapes
     /// - `pixels`: `[batch, 3, resolution, resolution]`, normalised as the model expects
+    ///
+    /// # Panics
+    /// If the pixels are not of the model's resolution.
     pub fn hidden_states(&self, pixels: Tensor<4>, injection: &Injection) -> HiddenStates {
         let scope = Scope::root(injection).enter(IMAGE_TOWER);
         let embeddings = self.embed(pixels, &scope);

@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor, activation};
 use crate::{cross_entropy, soft_cross_entropy};
 
 /// Distillation with softened outputs: `-T² Σ_c softmax(teacher/T)_c log softmax(student/T)_c` (Hinton et al.
-/// 2015, section 2; `KnowledgeDistillation` in ProReg's `losses.py`).
+/// 2015, section 2; `knowledge_distill` in ProReg's `losses.py`).
 ///
 /// It differs from [`kl_divergence`] by `T²` times the teacher's entropy, which has no gradient in the
 /// student. No gradient is cut: pass a detached teacher where it must stay fixed.
@@ -44,7 +44,7 @@ pub fn kl_divergence(student: Tensor<2>, teacher: Tensor<2>, temperature: f64) -
 
 /// Conventional distillation with one weight for all samples:
 /// `(1 - alpha) cross_entropy(student, labels) + alpha distillation(student, teacher, T)` (the fixed-weight
-/// baseline of ProReg, Zhu et al. 2023; `KnowledgeDistillation` in ProReg's `losses.py`).
+/// baseline of ProReg, Zhu et al. 2023; `knowledge_distill` in ProReg's `losses.py`).
 ///
 /// # Shapes
 ///

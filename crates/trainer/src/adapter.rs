@@ -56,7 +56,8 @@ pub struct AdapterCard {
 /// [`AdapterError`] if the file cannot be encoded or written.
 pub fn save(path: &Path, parameters: &Parameters, card: &AdapterCard) -> Result<(), AdapterError> {
     let encode = |reason: String| AdapterError::Encode { path: path.to_owned(), reason };
-    let bytes_of = |values: Vec<f32>| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let bytes_of =
+        |values: Vec<f32>| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let stored: BTreeMap<&String, (Vec<usize>, Vec<u8>)> = parameters
         .iter()
         .map(|(name, leaf)| {
@@ -76,5 +77,6 @@ pub fn save(path: &Path, parameters: &Parameters, card: &AdapterCard) -> Result<
     let metadata = HashMap::from([("regulus".to_owned(), card)]);
     let bytes = safetensors::serialize(views.map_err(encode)?, Some(metadata))
         .map_err(|error| encode(error.to_string()))?;
-    crate::files::replace(path, &bytes).map_err(|source| AdapterError::Write { path: path.to_owned(), source })
+    crate::files::replace(path, &bytes)
+        .map_err(|source| AdapterError::Write { path: path.to_owned(), source })
 }

@@ -137,3 +137,69 @@ impl BatchSource for Sampler<'_> {
         (self.augmentation == Augmentation::None).then_some(self.images)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::device;
+
+    /// `n` images of 2 x 2 pixels whose bytes count up.
+    fn images(n: usize) -> LabelledImages {
+        let pixels = (0..n * 12).map(|value| value as u8).collect();
+        LabelledImages { side: 2, pixels, labels: (0..n).collect() }
+    }
+
+    fn preprocess() -> Preprocess {
+        Preprocess { mean: [0.0; 3], std: [1.0; 3], ..Preprocess::clip(2) }
+    }
+
+    fn sampler<'a>(set: ImageSet<'a>, augmentation: Augmentation) -> Sampler<'a> {
+        Sampler { images: set, seed: 3, batch: 4, augmentation }
+    }
+
+    #[test]
+    fn an_epoch_visits_every_image_at_most_once_and_drops_the_partial_batch() {
+        let (images, preprocess, device) = (images(10), preprocess(), device());
+        let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
+        let sampler = sampler(set, Augmentation::None);
+        assert_eq!(sampler.steps_per_epoch(), 2);
+        let batches: Vec<Batch> = (0..4).filter_map(|step| sampler.batch(step)).collect();
+        assert_eq!(batches.iter().map(|batch| batch.epoch).collect::<Vec<_>>(), [0, 0, 1, 1]);
+        for epoch in batches.chunks(2) {
+            let mut seen: Vec<usize> = epoch.iter().flat_map(|batch| batch.indices.clone()).collect();
+            seen.sort_unstable();
+            seen.dedup();
+            assert_eq!(seen.len(), 8);
+        }
+        assert_ne!(batches[0].indices, batches[2].indices);
+    }
+
+    #[test]
+    fn a_set_smaller_than_a_batch_is_one_batch() {
+        let (images, preprocess, device) = (images(3), preprocess(), device());
+        let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
+        let batch = sampler(set, Augmentation::None).batch(5).unwrap();
+        assert_eq!((batch.indices.len(), batch.epoch), (3, 5));
+        let empty = LabelledImages { side: 2, pixels: Vec::new(), labels: Vec::new() };
+        let set = ImageSet { images: &empty, preprocess: &preprocess, device: &device };
+        assert!(sampler(set, Augmentation::None).batch(0).is_none());
+    }
+
+    #[test]
+    fn pixels_are_planes_and_flips_mirror_rows() {
+        let (images, preprocess, device) = (images(1), preprocess(), device());
+        let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
+        let host = |tensor: Tensor<4>| -> Vec<i32> {
+            let values = tensor.into_data_as::<f32>();
+            values.iter::<f32>().map(|value| (value * 255.0).round() as i32).collect()
+        };
+        let plain = [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11];
+        assert_eq!(host(set.pixels(&[0], |_| false)), plain);
+        assert_eq!(host(set.pixels(&[0], |_| true)), [3, 0, 9, 6, 4, 1, 10, 7, 5, 2, 11, 8]);
+        let flips = sampler(set, Augmentation::Flip);
+        assert!(flips.unchanging().is_none());
+        let flipped =
+            (0..32).filter(|&step| flips.batch(step).is_some_and(|batch| host(batch.pixels) != plain));
+        assert!((6..26).contains(&flipped.count()));
+    }
+}

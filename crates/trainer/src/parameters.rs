@@ -75,18 +75,15 @@ impl Parameters {
     /// A copy with every value replaced by `value(name, leaf)`.
     pub fn map(&self, mut value: impl FnMut(&str, &Leaf) -> Tensor<1>) -> Self {
         let leaves = self.leaves.iter();
-        let mapped = leaves.map(|(name, leaf)| {
-            (name.clone(), Leaf { value: value(name, leaf), shape: leaf.shape.clone() })
-        });
+        let mapped = leaves
+            .map(|(name, leaf)| (name.clone(), Leaf { value: value(name, leaf), shape: leaf.shape.clone() }));
         Self { leaves: mapped.collect() }
     }
 
     /// The gradients of these (tracked) leaves; leaves that the loss does not reach are absent.
     pub fn gradients(&self, gradients: &mut Gradients) -> LeafGradients {
         let pairs = self.leaves.iter();
-        pairs
-            .filter_map(|(name, leaf)| Some((name.clone(), leaf.value.grad_remove(gradients)?)))
-            .collect()
+        pairs.filter_map(|(name, leaf)| Some((name.clone(), leaf.value.grad_remove(gradients)?))).collect()
     }
 }
 

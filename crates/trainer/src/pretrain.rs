@@ -63,7 +63,12 @@ impl<'a> Pretraining<'a> {
     }
 
     /// Cross-entropy between the word head and the uniform distribution over each caption's content words.
-    fn words_loss(&self, parameters: &Parameters, pooled: Tensor<2>, captions: &[world::Caption]) -> Tensor<1> {
+    fn words_loss(
+        &self,
+        parameters: &Parameters,
+        pooled: Tensor<2>,
+        captions: &[world::Caption],
+    ) -> Tensor<1> {
         let words = world::VOCABULARY.len();
         let mut targets = vec![0f32; captions.len() * words];
         for (row, caption) in targets.chunks_exact_mut(words).zip(captions) {
@@ -147,10 +152,12 @@ impl Method for Pretraining<'_> {
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
-        let injection = parameters.iter().filter(|(name, _)| !is_word_head(name)).fold(
-            Injection::none(),
-            |injection, (name, leaf)| injection.replace(name.clone(), leaf.value.clone()),
-        );
+        let injection = parameters
+            .iter()
+            .filter(|(name, _)| !is_word_head(name))
+            .fold(Injection::none(), |injection, (name, leaf)| {
+                injection.replace(name.clone(), leaf.value.clone())
+            });
         self.clip.encode_image(pixels, &injection)
     }
 }

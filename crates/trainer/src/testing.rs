@@ -2,9 +2,10 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// The device that tests run on: `REGULUS_TEST_DEVICES`, or `flex`.
+/// The device that tests run on: the first of `REGULUS_TEST_DEVICES`, or `flex`.
 pub(crate) fn device() -> Device {
-    crate::device::by_name(&std::env::var("REGULUS_TEST_DEVICES").unwrap_or_else(|_| "cpu".into())).unwrap()
+    let names = std::env::var("REGULUS_TEST_DEVICES").unwrap_or_else(|_| "flex".into());
+    crate::device::by_name(names.split(',').next().unwrap()).unwrap()
 }
 
 pub(crate) fn tensor(values: &[f32], device: &Device) -> Tensor<1> {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use regulus_datasets::world::{TestSet, TestSize, WorldTask, export, sheet};
+use regulus_datasets::world::export::{self, ExportError};
+use regulus_datasets::world::{TestSet, TestSize, WorldTask, sheet};
 use regulus_images::encode_png;
 use regulus_trainer::files;
 
@@ -68,12 +69,29 @@ pub enum TaskName {
     FewShot,
 }
 
+/// Largest number of images per split or class; also the limit of an experiment's `data.test_images`.
+const MOST_IMAGES: usize = 1_000_000;
+
 pub fn run(command: &Command) -> Outcome {
     match command {
         Command::Sheet { out, seed } => write_sheet(out, *seed),
-        Command::Export { format: Format::Imagefolder, task, strength, shots, seed, split, test_images, out } => {
+        Command::Export {
+            format: Format::Imagefolder,
+            task,
+            strength,
+            shots,
+            seed,
+            split,
+            test_images,
+            out,
+        } => {
             if !(0.0..=1.0).contains(strength) {
                 return Err(wrong(format!("--strength is {strength}; expected 0 to 1")));
+            }
+            for (option, images) in [("--test-images", *test_images), ("--shots", *shots)] {
+                if !(1..=MOST_IMAGES).contains(&images) {
+                    return Err(wrong(format!("{option} is {images}; expected 1 to {MOST_IMAGES}")));
+                }
             }
             let size = TestSize { images: *test_images, set: TestSet::Final };
             let task = match task {
@@ -102,12 +120,19 @@ fn write_sheet(out: &Path, seed: u64) -> Outcome {
 
 fn export_task(task: &WorldTask, wanted: Option<&str>, out: &Path) -> Outcome {
     let tests = task.tests.iter().map(|test| (test.name, &test.classes, &test.split));
-    let splits: Vec<_> = std::iter::once(("train", &task.classes, &task.train)).chain(tests).collect();
-    let names: Vec<&str> = splits.iter().map(|(name, ..)| *name).collect();
+    let mut chosen: Vec<_> = std::iter::once(("train", &task.classes, &task.train)).chain(tests).collect();
+    let names: Vec<&str> = chosen.iter().map(|(name, ..)| *name).collect();
     if let Some(unknown) = wanted.filter(|name| !names.contains(name)) {
         return Err(wrong(format!("no split is called `{unknown}`; {} has {}", task.name, names.join(", "))));
     }
-    for (name, classes, split) in splits.into_iter().filter(|(name, ..)| wanted.is_none_or(|w| w == *name)) {
+    chosen.retain(|(name, ..)| wanted.is_none_or(|wanted| wanted == *name));
+    // All of them before the first is written: a refusal leaves nothing behind.
+    for path in chosen.iter().map(|(name, ..)| out.join(name)) {
+        if std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(Failure::request(ExportError::NotEmpty { path }));
+        }
+    }
+    for (name, classes, split) in chosen {
         let classes: Vec<String> = classes.iter().map(|class| class.name().to_owned()).collect();
         let folder = out.join(name);
         let written = export::image_folder(&split.images, &classes, &folder).map_err(Failure::request)?;

@@ -72,7 +72,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         return Err(Failure::request(anyhow::anyhow!(message)));
     }
     let clip = Clip::init(&recipe.model, recipe.seed, &device).map_err(Failure::request)?;
-    let tokenizer = Tokenizer::word_level(&[&VOCABULARY[..], &[UNKNOWN]].concat()).map_err(Failure::request)?;
+    let tokenizer =
+        Tokenizer::word_level(&[&VOCABULARY[..], &[UNKNOWN]].concat()).map_err(Failure::request)?;
     let preprocess = Preprocess::clip(recipe.model.image.resolution);
 
     let line = Line::start("rendering images");
@@ -129,7 +130,10 @@ fn print_accuracy(pretrained: &Pretrained, device: &Device) -> Outcome {
         };
         table.row([style.name().to_owned(), accuracy(&single), accuracy(&ensemble)]);
     }
-    println!("zero-shot accuracy on {} clean images per style, in percent:", names.len() * TEST_IMAGES_PER_CLASS);
+    println!(
+        "zero-shot accuracy on {} clean images per style, in percent:",
+        names.len() * TEST_IMAGES_PER_CLASS
+    );
     println!("{table}");
     Ok(())
 }

@@ -7,9 +7,10 @@ use anyhow::Context;
 use regulus_clip::Pretrained;
 use regulus_trainer::device;
 
+use crate::commit;
 use crate::failure::{Failure, Outcome};
 use crate::progress::clock;
-use crate::suite::{self, Results, Setting, Suite};
+use crate::suite::{self, PlannedRun, Results, Setting, Suite};
 
 /// Arguments of `cargo xtask reproduce`.
 #[derive(clap::Args)]
@@ -41,8 +42,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let began = Instant::now();
     let suite = Suite::read(&arguments.suite)?;
     let root = arguments.runs.join(&suite.name);
-    let setting =
-        Setting { root: root.clone(), device: arguments.device.clone(), force: arguments.force };
+    let setting = Setting {
+        root: root.clone(),
+        device: arguments.device.clone(),
+        force: arguments.force,
+        commit: commit::current(),
+    };
     let device = device::by_name(&setting.device).map_err(Failure::request)?;
     // Loaded once here, so that a damaged model is told before any run starts.
     Pretrained::load(&suite.model, &device).map_err(Failure::request)?;
@@ -53,7 +58,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
         .with_context(|| format!("cannot create {}", root.display()))
         .map_err(Failure::Request)?;
     let waiting = runs.iter().filter(|run| run.finished.is_none()).count();
-    eprintln!("{}: {} runs, {} finished before, {jobs} at a time", suite.name, runs.len(), runs.len() - waiting);
+    eprintln!(
+        "{}: {} runs, {} finished before, {jobs} at a time",
+        suite.name,
+        runs.len(),
+        runs.len() - waiting
+    );
+    tell_stale(&runs, &setting);
     if arguments.estimate || waiting > ESTIMATE_ABOVE {
         let estimate = suite::estimate(&runs, &setting, jobs, &root.join("estimate"))?;
         match estimate {
@@ -71,4 +82,15 @@ pub fn run(arguments: &Arguments) -> Outcome {
     suite::write(&results, &claims, &root)?;
     println!("wrote {} and summary.json ({})", root.join("report.md").display(), clock(began.elapsed()));
     ran
+}
+
+/// Names how many finished runs another commit of the code has made.
+fn tell_stale(runs: &[PlannedRun], setting: &Setting) {
+    let finished = runs.iter().filter_map(|run| run.finished.as_ref());
+    let stale = finished.filter(|outcome| outcome.commit != setting.commit).count();
+    if stale > 0 {
+        eprintln!(
+            "{stale} of the finished runs were made by another commit of the code; --force repeats them"
+        );
+    }
 }

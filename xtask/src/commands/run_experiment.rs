@@ -22,12 +22,16 @@ pub struct Arguments {
     /// Device to run on
     #[arg(long)]
     device: String,
+    /// Commit of the code, for the record
+    #[arg(long)]
+    commit: Option<String>,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let experiment = read_experiment(&arguments.spec)?;
     let device = device::by_name(&arguments.device).map_err(Failure::request)?;
     let inputs = Inputs::check(&experiment, &device::kind(&arguments.device)).map_err(Failure::request)?;
+    let inputs = inputs.by_commit(arguments.commit.clone());
     let materials = inputs.load(&experiment, &device, &|_| {}).map_err(Failure::work)?;
     let mut tell = |progress| {
         if let Progress::Training { done, total } = progress {

@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use anyhow::Context;
 use regulus_trainer::device;
-use regulus_trainer::experiment::{Experiment, ExperimentSpec, SpecError, apply_override, parse_toml, read_text};
+use regulus_trainer::experiment::{
+    Experiment, ExperimentSpec, SpecError, apply_override, parse_toml, read_text,
+};
 use regulus_trainer::run::{self, Inputs, Materials, Outcome as RunOutcome, Progress};
 
+use crate::commit;
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Line, clock};
 use crate::table::Table;
@@ -73,6 +77,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
             line.step(done, total);
         }
     };
+    let inputs = inputs.by_commit(commit::current());
     let materials = inputs.load(&experiment, &device, &tell).map_err(Failure::request)?;
     if let Ok(line) = line.lock() {
         line.finish("images are in memory");
@@ -84,8 +89,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
             line.step(done, total);
         }
     };
-    let outcome =
-        run::run(&experiment, &materials, &folder, &device, &mut tell).map_err(Failure::work)?;
+    let outcome = run::run(&experiment, &materials, &folder, &device, &mut tell).map_err(Failure::work)?;
     line.finish("trained and evaluated");
     print_scores(&outcome);
     println!("wrote {}", folder.display());
@@ -96,18 +100,19 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn experiment(arguments: &Arguments) -> Outcome<Experiment> {
     let recipe = recipe_path(&arguments.method)?;
     let text = read_text(&recipe).map_err(Failure::request)?;
-    let origin = recipe.display().to_string();
+    let mut origin = recipe.display().to_string();
     let mut document: toml::Table = parse_toml(&text, &origin).map_err(Failure::request)?;
     let mut value = |key: &str, value: toml::Value| document.insert(key.to_owned(), value);
     value("seed", toml::Value::Integer(i64::try_from(arguments.seed).map_err(Failure::request)?));
     value("model", table([("path", text_of(&arguments.model.to_string_lossy()))]));
-    value("data", data(arguments));
+    value("data", data(arguments)?);
     for assignment in &arguments.set {
         apply_override(&mut document, assignment).map_err(Failure::request)?;
+        origin += &format!(" with --set {assignment}");
     }
     let whole = toml::to_string(&document).map_err(Failure::request)?;
     let spec: ExperimentSpec = parse_toml(&whole, &origin).map_err(Failure::request)?;
-    Experiment::check(spec).map_err(Failure::request)
+    Experiment::check(spec).context(origin).map_err(Failure::Request)
 }
 
 fn recipe_path(method: &str) -> Outcome<PathBuf> {
@@ -132,17 +137,21 @@ fn recipe_path(method: &str) -> Outcome<PathBuf> {
     Err(Failure::Request(anyhow::anyhow!("no method is called `{method}`{hint}; known are {known}")))
 }
 
-fn data(arguments: &Arguments) -> toml::Value {
+fn data(arguments: &Arguments) -> Outcome<toml::Value> {
     if arguments.data == "world" {
-        return table([("kind", text_of("world-bias")), ("strength", toml::Value::Float(0.85))]);
+        if !arguments.train_domains.is_empty() || !arguments.test_domains.is_empty() {
+            let message = "the built-in world has no domains: leave out --train-domains and --test-domains";
+            return Err(Failure::Request(anyhow::anyhow!(message)));
+        }
+        return Ok(table([("kind", text_of("world-bias")), ("strength", toml::Value::Float(0.85))]));
     }
     let list = |names: &[String]| toml::Value::Array(names.iter().map(|name| text_of(name)).collect());
-    table([
+    Ok(table([
         ("kind", text_of("folder")),
         ("path", text_of(&arguments.data)),
         ("train_domains", list(&arguments.train_domains)),
         ("test_domains", list(&arguments.test_domains)),
-    ])
+    ]))
 }
 
 fn text_of(text: &str) -> toml::Value {
@@ -159,6 +168,15 @@ fn print_materials(materials: &Materials) {
     }
     let task = &materials.task;
     println!("{}: {} classes ({})", task.name, task.class_names.len(), task.class_names.join(", "));
+    let tokenizer = &materials.pretrained.tokenizer;
+    let unknown: Vec<String> =
+        task.class_names.iter().flat_map(|name| tokenizer.unknown_words(name)).collect();
+    if !unknown.is_empty() {
+        println!(
+            "the model has no word for {}: it reads all of them alike, so expect little of its text side",
+            unknown.join(", ")
+        );
+    }
 }
 
 fn print_scores(outcome: &RunOutcome) {

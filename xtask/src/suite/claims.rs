@@ -49,5 +49,7 @@ fn in_words(difference: &PairedDifference, margin: f64) -> String {
     let PairedDifference { pairs, mean, half_width, positive } = difference;
     let (low, high) = (mean - half_width, mean + half_width);
     let margin = if margin == 0.0 { String::new() } else { format!(" with a margin of {margin}") };
-    format!("{mean:+.1} points{margin} (95 % interval {low:+.1} to {high:+.1}; {positive} of {pairs} seeds above 0)")
+    format!(
+        "{mean:+.1} points{margin} (95 % interval {low:+.1} to {high:+.1}; {positive} of {pairs} seeds above 0)"
+    )
 }

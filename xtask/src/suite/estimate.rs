@@ -27,7 +27,10 @@ pub fn estimate(
     let unfinished: Vec<&PlannedRun> = runs.iter().filter(|run| run.finished.is_none()).collect();
     let Some(miniature) = unfinished.iter().find_map(|run| miniature(run)) else { return Ok(None) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(Failure::work)?;
-    let (per_step, per_image) = pool.install(|| measure(&miniature, setting, scratch))?;
+    let measured = pool.install(|| measure(&miniature, setting, scratch));
+    // A leftover miniature would only look like a run; the next estimate replaces it.
+    let _ = std::fs::remove_dir_all(scratch);
+    let (per_step, per_image) = measured?;
     let seconds: f64 = unfinished.iter().map(|run| cost(run, per_step, per_image)).sum();
     Ok(Some(Duration::from_secs_f64(seconds / jobs.max(1) as f64)))
 }
@@ -65,9 +68,10 @@ fn measure(experiment: &Experiment, setting: &Setting, scratch: &Path) -> Outcom
 
 fn cost(run: &PlannedRun, per_step: f64, per_image: f64) -> f64 {
     let spec = run.experiment.spec();
-    let steps = spec.training.as_ref().map_or(0, |training| {
-        training.total_steps(TRAIN_IMAGES / training.batch.max(1))
-    });
+    let steps = spec
+        .training
+        .as_ref()
+        .map_or(0, |training| training.total_steps(TRAIN_IMAGES / training.batch.max(1)));
     let images = match &spec.data {
         DataSpec::WorldBias { test_images, .. } => TRAIN_IMAGES + SPLITS * test_images,
         DataSpec::Folder { .. } => 0,

@@ -10,7 +10,7 @@ mod spec;
 
 pub use claims::judge;
 pub use estimate::estimate;
-pub use plan::{Setting, plan};
+pub use plan::{PlannedRun, Setting, plan};
 pub use report::{print, write};
 pub use results::Results;
 pub use runner::run_all;

@@ -44,6 +44,8 @@ pub struct Setting {
     pub device: String,
     /// Whether finished runs are run again.
     pub force: bool,
+    /// Commit of the code, where it is known.
+    pub commit: Option<String>,
 }
 
 /// All runs of a suite, in the order of its rows.
@@ -54,11 +56,21 @@ pub fn plan(suite: &Suite, setting: &Setting) -> Outcome<Vec<PlannedRun>> {
         let each = row.methods.iter().map(|method| (method, &suite.seeds[..], false));
         for (method, seeds, shared) in once.chain(each) {
             for &seed in seeds {
-                runs.push(PlannedRun { shared, ..planned(suite, &row.task, method, seed, setting)? });
+                let run = PlannedRun { shared, ..planned(suite, &row.task, method, seed, setting)? };
+                check_new(&run, &runs, suite)?;
+                runs.push(run);
             }
         }
     }
     Ok(runs)
+}
+
+/// The same experiment twice would count one measurement as two, and write into one folder from two processes.
+fn check_new(run: &PlannedRun, earlier: &[PlannedRun], suite: &Suite) -> Outcome {
+    let Some(same) = earlier.iter().find(|earlier| earlier.folder == run.folder) else { return Ok(()) };
+    let (name, same, run) = (&suite.name, same.title(), run.title());
+    let message = format!("suite `{name}`: `{run}` is the same experiment as `{same}`; list it once");
+    Err(Failure::Request(anyhow::anyhow!(message)))
 }
 
 fn planned(suite: &Suite, task: &str, method: &str, seed: u64, setting: &Setting) -> Outcome<PlannedRun> {
@@ -69,7 +81,9 @@ fn planned(suite: &Suite, task: &str, method: &str, seed: u64, setting: &Setting
         method: suite.methods[method].clone(),
         training: suite.training_for(method),
     };
-    let named = |error: anyhow::Error| Failure::Request(error.context(format!("{task}, {method}")));
+    let named = |error: anyhow::Error| {
+        Failure::Request(error.context(format!("suite `{}`: {task}, {method}", suite.name)))
+    };
     let experiment = Experiment::check(spec).map_err(|faults| named(faults.into()))?;
     let kind = device::kind(&setting.device);
     let inputs = Inputs::check(&experiment, &kind).map_err(|error| named(error.into()))?;

@@ -70,7 +70,8 @@ pub fn write(results: &Results<'_>, claims: &[ClaimOutcome], root: &Path) -> Out
 
 fn markdown(results: &Results<'_>, claims: &[ClaimOutcome]) -> String {
     let suite = results.suite;
-    let mut text = format!("# {}\n\nSuite `{}`, seeds {:?}.\n\n{HOW_TO_READ}\n", suite.title, suite.name, suite.seeds);
+    let mut text =
+        format!("# {}\n\nSuite `{}`, seeds {:?}.\n\n{HOW_TO_READ}\n", suite.title, suite.name, suite.seeds);
     for (task, table) in results.tables() {
         text += &format!("\n## {task}\n\n{}", table.markdown());
     }

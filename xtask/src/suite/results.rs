@@ -1,5 +1,7 @@
 //! The numbers of a suite, looked up by task, method, seed and split.
 
+use std::collections::BTreeSet;
+
 use regulus_trainer::comparison::{harmonic_mean, mean, standard_deviation};
 
 use super::plan::PlannedRun;
@@ -38,7 +40,8 @@ impl Results<'_> {
 
     /// The columns of a task: its splits, and the harmonic mean where it has `id` and `ood`.
     fn columns(&self, task: &str) -> Vec<String> {
-        let finished = self.runs.iter().filter(|run| run.task == task).filter_map(|run| run.finished.as_ref());
+        let finished =
+            self.runs.iter().filter(|run| run.task == task).filter_map(|run| run.finished.as_ref());
         let Some(outcome) = finished.into_iter().next() else { return Vec::new() };
         let mut columns: Vec<String> = outcome.splits.iter().map(|split| split.split.clone()).collect();
         if columns.iter().any(|name| name == "id") && columns.iter().any(|name| name == "ood") {
@@ -49,7 +52,10 @@ impl Results<'_> {
 
     /// A table of mean and standard deviation for each task, in the order of the suite.
     pub fn tables(&self) -> Vec<(String, Table)> {
-        self.suite.runs.iter().map(|row| (row.task.clone(), self.table(&row.task))).collect()
+        let mut tasks: Vec<&String> = self.suite.runs.iter().map(|row| &row.task).collect();
+        let mut seen = BTreeSet::new();
+        tasks.retain(|task| seen.insert(*task));
+        tasks.into_iter().map(|task| (task.clone(), self.table(task))).collect()
     }
 
     fn table(&self, task: &str) -> Table {

@@ -34,7 +34,8 @@ pub fn run_all(title: &str, runs: &mut [PlannedRun], setting: &Setting, jobs: us
                     let Ok(mut run) = slot.lock() else { continue };
                     let title = run.title();
                     let ended = run_one(&mut run, setting, &board);
-                    let what = ended.as_ref().map_or_else(|error| format!("failed: {error:#}"), |()| "done".into());
+                    let what =
+                        ended.as_ref().map_or_else(|error| format!("failed: {error:#}"), |()| "done".into());
                     if let Ok(mut board) = board.lock() {
                         board.ended(&title, &what);
                     }
@@ -86,7 +87,8 @@ fn run_one(run: &mut PlannedRun, setting: &Setting, board: &Mutex<Board>) -> any
         bail!("{} ({status})", complaint.trim().trim_start_matches("error: "));
     }
     let outcome = RunOutcome::load(&run.folder)?;
-    run.finished = Some(outcome.ok_or_else(|| anyhow!("the run left no outcome in {}", run.folder.display()))?);
+    run.finished =
+        Some(outcome.ok_or_else(|| anyhow!("the run left no outcome in {}", run.folder.display()))?);
     Ok(())
 }
 
@@ -99,6 +101,7 @@ fn start(spec: &Path, run: &PlannedRun, setting: &Setting) -> anyhow::Result<Chi
         .arg("--folder")
         .arg(&run.folder)
         .args(["--device", &setting.device])
+        .args(setting.commit.iter().flat_map(|commit| ["--commit", commit]))
         .env("RAYON_NUM_THREADS", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -85,12 +85,15 @@ pub struct Claim {
 }
 
 const FOLDER: &str = "recipes/suites";
+/// Suites on top of suites.
+const DEEPEST: usize = 4;
 
 impl Suite {
     /// Reads the suite called `name`, or the file of that path.
     pub fn read(name: &str) -> Outcome<Self> {
         let path = if name.ends_with(".toml") { PathBuf::from(name) } else { named(name)? };
-        let text = read_text(&path).map_err(Failure::request)?;
+        let document = merged(&path, 0)?;
+        let text = toml::to_string(&document).map_err(Failure::request)?;
         let mut suite: Self = parse_toml(&text, &path.display().to_string()).map_err(Failure::request)?;
         suite.name = path.file_stem().map_or_else(|| name.into(), |stem| stem.to_string_lossy().into_owned());
         suite.check(&path)?;
@@ -138,6 +141,30 @@ impl Suite {
     }
 }
 
+/// The document at `path`, on top of the suite that it `extends`: tables are merged, and the rows and claims of
+/// the other come first.
+fn merged(path: &Path, depth: usize) -> Outcome<toml::Table> {
+    let text = read_text(path).map_err(Failure::request)?;
+    let mut document: toml::Table =
+        parse_toml(&text, &path.display().to_string()).map_err(Failure::request)?;
+    let Some(toml::Value::String(base)) = document.remove("extends") else { return Ok(document) };
+    if depth == DEEPEST {
+        let message = format!("{}: suites extend each other in a circle", path.display());
+        return Err(Failure::Request(anyhow::anyhow!(message)));
+    }
+    let mut below = merged(&named(&base)?, depth + 1)?;
+    for (key, value) in document {
+        match (below.get_mut(&key), value) {
+            (Some(toml::Value::Table(old)), toml::Value::Table(new)) if key != "training" => old.extend(new),
+            (Some(toml::Value::Array(old)), toml::Value::Array(new)) if key != "seeds" => old.extend(new),
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
+    Ok(below)
+}
+
 fn named(name: &str) -> Outcome<PathBuf> {
     let path = Path::new(FOLDER).join(format!("{name}.toml"));
     if path.is_file() {
@@ -153,5 +180,8 @@ fn named(name: &str) -> Outcome<PathBuf> {
     names.sort();
     let hint = nearest(name, names.iter().map(String::as_str));
     let hint = hint.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"));
-    Err(Failure::Request(anyhow::anyhow!("no suite is called `{name}`{hint}; known are {}", names.join(", "))))
+    Err(Failure::Request(anyhow::anyhow!(
+        "no suite is called `{name}`{hint}; known are {}",
+        names.join(", ")
+    )))
 }

@@ -15,7 +15,9 @@ impl Tokenizer {
     /// A tokenizer with one id per word, in the order given, then the start token `<sot>` and the
     /// end token `<eot>`, which also pads.
     ///
-    /// Texts are lower-cased and split at white space and full stops, which have no ids.
+    /// Texts are lower-cased and split at white space and full stops, which have no ids. A word that is not
+    /// in the list is an error, unless the list holds the word `<unk>`, as which it is then read; see
+    /// [`Self::unknown_words`].
     ///
     /// # Errors
     /// [`TokenizerError::Word`] for a word that no text could contain, or that occurs twice.
@@ -69,9 +71,13 @@ impl Tokenizer {
             "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>" }
         });
         let path = Path::new("(word-level tokenizer)");
-        let json = serde_json::to_string_pretty(&tokenizer)
+        let made = Self::from_json(&tokenizer.to_string(), path)?;
+        // Written by the crate itself, whose order of fields and words is fixed.
+        let json = made
+            .tokenizer
+            .to_string(true)
             .map_err(|error| TokenizerError::Format { path: path.into(), reason: error.to_string() })?;
-        Self::from_json(&(json + "\n"), path)
+        Ok(Self { json: (json + "\n").into(), ..made })
     }
 }
 
@@ -96,6 +102,14 @@ mod tests {
         let long = TokenizeError::TooLong { text: "a cat a cat".into(), length: 6, context: 5 };
         assert_eq!(tokenizer.encode("a cat a cat", 5), Err(long));
         assert_eq!(tokenizer.encode("a cat a", 5).map(|ids| ids.len()), Ok(5));
+    }
+
+    #[test]
+    fn a_vocabulary_with_unk_reads_every_word_and_names_the_unknown() {
+        let tokenizer = Tokenizer::word_level(&["a", "cat", "<unk>"]).unwrap();
+        assert_eq!(tokenizer.encode("a Dog cat.", 16), Ok(vec![3, 0, 2, 1, 4]));
+        assert_eq!(tokenizer.unknown_words("a Dog, a cat."), ["Dog,"]);
+        assert!(Tokenizer::word_level(&["a"]).unwrap().unknown_words("a Dog").is_empty());
     }
 
     #[test]

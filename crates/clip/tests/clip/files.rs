@@ -235,7 +235,7 @@ fn parts_of_different_models_are_refused() {
     };
     assert_eq!(parts(&WORDS, 8), []);
     let resolution = PartsFault::Resolution { crop: 16, resolution: 8 };
-    assert_eq!(parts(&WORDS, 16), [resolution.clone()]);
+    assert_eq!(parts(&WORDS, 16), std::slice::from_ref(&resolution));
     let more = ["a", "photo", "of", "cat", "dog", "bird"];
     let vocabulary = PartsFault::Vocabulary { tokenizer: 8, model: 7 };
     let end = PartsFault::EndOfText { tokenizer: 7, model: "6".into() };

@@ -131,7 +131,7 @@ fn a_gradient_predicts_the_change_of_the_loss() {
             let gradients = loss(&clip, &Injection::none().replace(path, leaf.clone()), &device).backward();
             let gradient = leaf.grad(&gradients).unwrap();
             let length = values(&(gradient.clone() * gradient.clone()).sum())[0].sqrt();
-            let step = 2e-3;
+            let step = 2e-4;
             let at = |sign: f32| {
                 let moved = base.clone().without_autodiff() + gradient.clone() * (sign * step / length);
                 values(&loss(&clip, &Injection::none().replace(path, moved), &device))[0]

@@ -1,5 +1,7 @@
 //! Tests of the crate through its public interface.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 mod common;
 mod files;
 mod golden;

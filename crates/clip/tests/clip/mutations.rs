@@ -7,6 +7,21 @@ use std::fs;
 
 const FILES: [&str; 4] = ["model.safetensors", "config.json", "preprocessor_config.json", "tokenizer.json"];
 
+/// `tokenizers` panics on this one when it is asked directly.
+#[test]
+fn a_decoder_that_is_none_is_no_problem() {
+    let device = &devices()[0];
+    let folder = tempfile::tempdir().unwrap();
+    small_pretrained(device).save(folder.path()).unwrap();
+    let path = folder.path().join("tokenizer.json");
+    let tokenizer = fs::read_to_string(&path).unwrap();
+    fs::write(&path, tokenizer.replace("\"decoder\": null", "\"decoder\": 5")).unwrap();
+    assert!(Pretrained::load(folder.path(), device).is_ok());
+    let precompiled = r#""normalizer": { "type": "Precompiled", "precompiled_charsmap": "AA" }, "x": "#;
+    fs::write(&path, tokenizer.replace("\"normalizer\": ", precompiled)).unwrap();
+    assert!(Pretrained::load(folder.path(), device).is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -73,15 +73,15 @@ impl Experiment {
         toml::to_string(&self.spec)
     }
 
-    /// Hex digest that names the run: canonical TOML, weights of the base model, data, device kind and
-    /// [`RESULTS_VERSION`]. `data_fingerprint` stands for the images and their order. The path of the model is
-    /// left out: the digest of its weights says which model it is.
+    /// Hex digest that names the run: canonical TOML, files of the base model, data, device kind and
+    /// [`RESULTS_VERSION`]. `data_fingerprint` stands for the images and their order. Paths of model and data are
+    /// left out: the digests say which they are.
     ///
     /// # Errors
     /// If the spec cannot be written as TOML.
     pub fn identity(
         &self,
-        model_sha256: &str,
+        model_fingerprint: &str,
         data_fingerprint: &str,
         device_kind: &str,
     ) -> Result<String, toml::ser::Error> {
@@ -91,7 +91,7 @@ impl Experiment {
             path.clear();
         }
         let mut hash = Sha256::new();
-        for part in [&toml::to_string(&portable)?, model_sha256, data_fingerprint, device_kind] {
+        for part in [&toml::to_string(&portable)?, model_fingerprint, data_fingerprint, device_kind] {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
@@ -138,7 +138,11 @@ fn check_data(data: &DataSpec, faults: &mut Faults) {
         }
         DataSpec::Folder { hold_out, templates, .. } => {
             let fits = (0.0..1.0).contains(hold_out);
-            faults.require(fits, "data.hold_out", format!("is {hold_out}; expected 0 or more and less than 1"));
+            faults.require(
+                fits,
+                "data.hold_out",
+                format!("is {hold_out}; expected 0 or more and less than 1"),
+            );
             faults.require(!templates.is_empty(), "data.templates", "is empty; give at least one".into());
             for template in templates.iter().filter(|template| !template.contains("{}")) {
                 let message = format!("\"{template}\" has no {{}} in the place of the class name");
@@ -184,7 +188,9 @@ fn check_method(method: &MethodSpec, faults: &mut Faults) {
             faults.not_negative("method.alpha", *alpha);
             faults.positive("method.temperature", *temperature);
             match (form, gamma) {
-                (WeightForm::Power, None) => faults.add("method.gamma", "is missing; `power` needs it".into()),
+                (WeightForm::Power, None) => {
+                    faults.add("method.gamma", "is missing; `power` needs it".into())
+                }
                 (WeightForm::Power, Some(gamma)) => faults.positive("method.gamma", *gamma),
                 (_, Some(_)) => faults.add("method.gamma", "only belongs to the form `power`".into()),
                 (_, None) => {}
@@ -203,7 +209,9 @@ fn check_training(training: &TrainingConfig, faults: &mut Faults) {
         (Some(0), None) => faults.add("training.steps", "is 0; expected at least 1".into()),
         (None, Some(0)) => faults.add("training.epochs", "is 0; expected at least 1".into()),
         (Some(_), None) | (None, Some(_)) => {}
-        (Some(_), Some(_)) => faults.add("training.epochs", "and training.steps are both given; keep one".into()),
+        (Some(_), Some(_)) => {
+            faults.add("training.epochs", "and training.steps are both given; keep one".into())
+        }
         (None, None) => faults.add("training.steps", "is missing; give it or training.epochs".into()),
     }
     faults.require(training.batch > 0, "training.batch", "is 0; expected at least 1".into());
@@ -217,7 +225,11 @@ fn check_training(training: &TrainingConfig, faults: &mut Faults) {
     match &training.optimiser {
         Rule::Sgd { momentum } => {
             let fits = (0.0..1.0).contains(momentum);
-            faults.require(fits, "training.optimiser.momentum", format!("is {momentum}; expected 0 to below 1"));
+            faults.require(
+                fits,
+                "training.optimiser.momentum",
+                format!("is {momentum}; expected 0 to below 1"),
+            );
         }
         Rule::Adam(moments) | Rule::AdamW(moments) | Rule::HfAdamW(moments) => {
             for (key, beta) in [("beta1", moments.beta1), ("beta2", moments.beta2)] {

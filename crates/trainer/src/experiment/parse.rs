@@ -74,6 +74,7 @@ fn explain(message: &str, in_context: &str, origin: &str) -> SpecError {
 }
 
 /// Sets one value of a TOML document: `training.steps=10`. A value that is not TOML is taken as a string.
+/// Of `training.steps` and `training.epochs`, the one that is set takes the place of the other.
 pub fn apply_override(document: &mut toml::Table, assignment: &str) -> Result<(), SpecError> {
     let wrong = || SpecError::Override { given: assignment.to_owned() };
     let (path, text) = assignment.split_once('=').ok_or_else(wrong)?;
@@ -89,6 +90,11 @@ pub fn apply_override(document: &mut toml::Table, assignment: &str) -> Result<()
         table = entry.as_table_mut().ok_or_else(wrong)?;
     }
     table.insert(last.to_owned(), value);
+    match path.trim() {
+        "training.steps" => table.remove("epochs"),
+        "training.epochs" => table.remove("steps"),
+        _ => None,
+    };
     Ok(())
 }
 
@@ -152,6 +158,12 @@ mod tests {
         assert_eq!(document["method"]["alpha"].as_float(), Some(0.5));
         assert_eq!(document["model"]["path"].as_str(), Some("assets/x"));
         assert_eq!(document["training"]["steps"].as_integer(), Some(3));
+        apply_override(&mut document, "training.epochs=2").unwrap();
+        assert_eq!(
+            document["training"].as_table().map(toml::Table::len),
+            Some(1),
+            "steps and epochs exclude"
+        );
         assert!(apply_override(&mut document, "steps").is_err());
         assert!(apply_override(&mut document, "seed.x=1").is_err());
     }

@@ -6,7 +6,6 @@ use regulus_images::random::Stream;
 
 use crate::parameters::Parameters;
 
-
 /// Name of the prompt-initialised classifier `[classes, embed]`, as in the official ProReg code.
 pub const TEXT_FEATURES: &str = "text_features";
 /// Name of the log of the logit scale, `[1]`.

@@ -85,7 +85,13 @@ impl Problem<'_> {
         (cost, gradient)
     }
 
-    fn evaluate_piece(&self, weight: &[f64], bias: &[f64], labels: &[usize], features: &[f64]) -> (f64, Vec<f64>) {
+    fn evaluate_piece(
+        &self,
+        weight: &[f64],
+        bias: &[f64],
+        labels: &[usize],
+        features: &[f64],
+    ) -> (f64, Vec<f64>) {
         let (width, classes) = (self.width, self.classes);
         let mut cost = 0.0;
         let mut gradient = vec![0.0; (width + 1) * classes];

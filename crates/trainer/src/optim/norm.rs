@@ -6,11 +6,7 @@ use crate::parameters::LeafGradients;
 /// `max_norm`, as `torch.nn.utils.clip_grad_norm_` does (factor `max / (norm + 1e-6)`, at most 1).
 /// Returns the norm before clipping. Summed on the host in f64 and in order of names, so that the
 /// result does not depend on threads.
-pub fn clip_global_norm(
-    gradients: &mut LeafGradients,
-    max_norm: f64,
-    belongs: impl Fn(&str) -> bool,
-) -> f64 {
+pub fn clip_global_norm(gradients: &mut LeafGradients, max_norm: f64, belongs: impl Fn(&str) -> bool) -> f64 {
     let mut squares = 0.0f64;
     for (_, gradient) in gradients.iter().filter(|(name, _)| belongs(name)) {
         let values: Vec<f32> = gradient.to_data_as::<f32>().iter::<f32>().collect();

@@ -7,8 +7,7 @@ use super::{Memory, Update};
 /// `d = g + wd p; b = momentum b + d` (`b = d` at first); `p -= lr b`.
 pub(super) fn step(update: Update, momentum: f64, past: Option<Memory>) -> (Tensor<1>, Memory) {
     let Update { parameter, gradient, learning_rate, weight_decay } = update;
-    let direction =
-        if weight_decay == 0.0 { gradient } else { gradient + parameter.clone() * weight_decay };
+    let direction = if weight_decay == 0.0 { gradient } else { gradient + parameter.clone() * weight_decay };
     let steps = past.as_ref().map_or(0, |memory| memory.steps) + 1;
     let buffer = match past {
         Some(memory) if momentum != 0.0 => memory.first * momentum + direction,

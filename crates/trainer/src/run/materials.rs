@@ -37,6 +37,7 @@ pub struct Inputs {
     pub identity: String,
     source: Source,
     device_kind: String,
+    commit: Option<String>,
 }
 
 /// Where the images come from.
@@ -47,7 +48,7 @@ enum Source {
 }
 
 impl Inputs {
-    /// Lists the data and digests the model's weights. `device_kind` is part of the identity, such as
+    /// Lists the data and digests the model's files. `device_kind` is part of the identity, such as
     /// `cpu-f32`.
     ///
     /// # Errors
@@ -69,13 +70,19 @@ impl Inputs {
                 Source::Folder { listing, templates: templates.clone() }
             }
         };
-        let sha256 = Pretrained::digest(&spec.model.path)?;
+        let model = Pretrained::fingerprint(&spec.model.path)?;
         let data = match &source {
             Source::World { .. } => "world".to_owned(),
             Source::Folder { listing, .. } => listing.fingerprint(),
         };
-        let identity = experiment.identity(&sha256, &data, device_kind)?;
-        Ok(Self { identity, source, device_kind: device_kind.to_owned() })
+        let identity = experiment.identity(&model, &data, device_kind)?;
+        Ok(Self { identity, source, device_kind: device_kind.to_owned(), commit: None })
+    }
+
+    /// Notes which commit of the code makes the run, for its record only.
+    #[must_use]
+    pub fn by_commit(self, commit: Option<String>) -> Self {
+        Self { commit, ..self }
     }
 
     /// Loads the model and renders or decodes the images.
@@ -101,8 +108,8 @@ impl Inputs {
                 (Task { templates, ..task }, Some(report))
             }
         };
-        let Self { identity, device_kind, .. } = self;
-        Ok(Materials { pretrained, task, report, identity, device_kind })
+        let Self { identity, device_kind, commit, .. } = self;
+        Ok(Materials { pretrained, task, report, identity, device_kind, commit })
     }
 }
 
@@ -119,6 +126,8 @@ pub struct Materials {
     pub identity: String,
     /// Device kind and precision.
     pub device_kind: String,
+    /// Commit of the code, where it is known.
+    pub commit: Option<String>,
 }
 
 /// Resizes the world's images to what a model expects; the world's own CLIP takes them as they are.

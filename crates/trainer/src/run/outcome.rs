@@ -58,6 +58,9 @@ pub struct Outcome {
     pub device: String,
     /// Version of the numbers; see [`RESULTS_VERSION`].
     pub results_version: u32,
+    /// Commit of the code that made the run, where it was known; `-changed` marks a changed working tree.
+    #[serde(default)]
+    pub commit: Option<String>,
     /// Class names in the order of the scores.
     pub class_names: Vec<String>,
     /// Number of training images.
@@ -86,6 +89,7 @@ impl Outcome {
             seed: spec.seed,
             device: materials.device_kind.clone(),
             results_version: RESULTS_VERSION,
+            commit: materials.commit.clone(),
             class_names: materials.task.class_names.clone(),
             training_images: materials.task.train.len(),
             trained_values,

@@ -1,7 +1,6 @@
 //! Six training steps of every method agree with the reference implementations, step by step.
 
-mod support;
-
+use crate::support::{Case, RecordedBatches, compare, device, host, tiny_clip, token_rows};
 use burn::tensor::{Device, Tensor};
 use regulus_clip::{Clip, Injection, normalise};
 use regulus_losses::TeacherWeight;
@@ -16,7 +15,6 @@ use regulus_trainer::recorder::Recorder;
 use regulus_trainer::schedule::{Decay, Pace, Schedule};
 use regulus_trainer::training::{TrainingConfig, train};
 use regulus_trainer::zero_shot::{Averaging, ZeroShot, text_features};
-use support::{Case, RecordedBatches, compare, device, host, tiny_clip, token_rows};
 
 struct Start {
     common: Case,
@@ -28,8 +26,7 @@ struct Start {
 fn start() -> Start {
     let (common, device) = (Case::open("common"), device());
     let clip = tiny_clip(&common, &device);
-    let text_features =
-        text_features(&clip, &[token_rows(&common, "tokens")], Averaging::UnitFirst);
+    let text_features = text_features(&clip, &[token_rows(&common, "tokens")], Averaging::UnitFirst);
     Start { common, device, clip, text_features }
 }
 
@@ -174,11 +171,7 @@ fn fine_tuning(name: &str) {
         clip_norm: None,
         clip_groups: Vec::new(),
         augmentation: Augmentation::None,
-        schedule: Schedule {
-            warmup: case.number("warmup_steps"),
-            decay: Decay::Linear,
-            pace: Pace::Step,
-        },
+        schedule: Schedule { warmup: case.number("warmup_steps"), decay: Decay::Linear, pace: Pace::Step },
         optimiser: Rule::HfAdamW(Moments { beta1: 0.9, beta2: 0.98, epsilon: 1e-8 }),
     };
     let parameters = trained(&start, &case, &mut method, &config);
