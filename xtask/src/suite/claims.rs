@@ -50,6 +50,6 @@ fn in_words(difference: &PairedDifference, margin: f64) -> String {
     let (low, high) = (mean - half_width, mean + half_width);
     let margin = if margin == 0.0 { String::new() } else { format!(" with a margin of {margin}") };
     format!(
-        "{mean:+.1} points{margin} (95 % interval {low:+.1} to {high:+.1}; {positive} of {pairs} seeds above 0)"
+        "{mean:+.1} points{margin}, 95 % interval {low:+.1} to {high:+.1}, above 0 in {positive} of {pairs} seeds"
     )
 }

@@ -48,7 +48,7 @@ pub fn print(results: &Results<'_>, claims: &[ClaimOutcome]) {
 }
 
 fn verdicts(claims: &[ClaimOutcome]) -> Table {
-    let mut table = Table::new(["claim", "verdict", "measured"]);
+    let mut table = Table::of_words(["claim", "verdict", "measured"]);
     for claim in claims {
         table.row([claim.text.clone(), claim.verdict.to_string(), claim.detail.clone()]);
     }
