@@ -48,6 +48,8 @@ pub struct AdapterCard {
     pub preprocess: Preprocess,
     /// Precision of the stored values.
     pub precision: String,
+    /// Accuracy of the trained model on each test split, in percent.
+    pub accuracy: BTreeMap<String, f64>,
 }
 
 /// Writes the trained parameters with their card; replaces the file as a whole or not at all.

@@ -155,12 +155,12 @@ fn check_data(data: &DataSpec, faults: &mut Faults) {
 fn check_head(head: &HeadSpec, faults: &mut Faults) {
     let fresh = head.init == HeadInit::Fresh;
     faults.require(
-        !(fresh && !head.trained),
+        !fresh || head.trained,
         "method.head.trained",
         "is false for a fresh head, which would stay random".into(),
     );
     faults.require(
-        !(fresh && head.scale_trained),
+        !fresh || !head.scale_trained,
         "method.head.scale_trained",
         "is true, but a fresh head has no logit scale".into(),
     );

@@ -17,6 +17,7 @@ pub const HEAD_BIAS: &str = "head.bias";
 
 /// What the classifier starts from.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each run")]
 pub enum HeadStart {
     /// Text features of the class prompts, raw `[classes, embed]`; normalised at every forward pass, like
     /// the image features, and multiplied by the logit scale (ProReg, `objectives.py`).

@@ -141,6 +141,7 @@ pub fn run(
             templates: materials.task.templates.clone(),
             preprocess: preprocess.clone(),
             precision: "f32".into(),
+            accuracy: splits.iter().map(|split| (split.split.clone(), split.scores.accuracy)).collect(),
         };
         adapter::save(&folder.join("adapter.safetensors"), &parameters, &card)?;
     }

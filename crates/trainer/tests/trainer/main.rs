@@ -1,5 +1,7 @@
 //! Methods and the training loop against recorded references. One binary, so that Burn is linked once.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 mod objectives;
 mod support;
 mod trajectories;
