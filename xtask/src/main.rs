@@ -1,5 +1,10 @@
 //! Regulus's command line: run `cargo xtask help`.
 
+#![allow(
+    rustdoc::invalid_html_tags,
+    reason = "doc comments of arguments are help texts, with <placeholders>"
+)]
+
 mod commands;
 mod commit;
 mod failure;
