@@ -1,0 +1,9 @@
+//! The real binary, from arguments to files: what a user sees.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod data;
+mod errors;
+mod reproduce;
+mod support;
+mod train;

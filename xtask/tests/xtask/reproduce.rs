@@ -1,0 +1,126 @@
+//! Suites: what is written, what is run again, and that numbers do not depend on how runs are spread.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Ended, run_folders, text, write, xtask};
+
+const SUITE: &str = r#"
+title = "A miniature"
+model = "assets/world-clip"
+seeds = [1, 2]
+tasks = { bias = { kind = "world-bias", strength = 0.9, test_images = 40 } }
+runs = [{ task = "bias", once = ["zero-shot"], methods = ["finetune", "proreg"] }]
+
+[methods]
+zero-shot = { name = "zero-shot" }
+finetune = { name = "finetune" }
+proreg = { name = "proreg", form = "prob", alpha = 2.0 }
+
+[training]
+steps = 3
+batch = 8
+learning_rate = 1e-4
+schedule = { decay = "constant" }
+optimiser = { rule = "adam-w" }
+
+[[claims]]
+id = "gain"
+text = "fine-tuning beats zero-shot"
+task = "bias"
+left = { method = "finetune", split = "h" }
+right = { method = "zero-shot", split = "h" }
+"#;
+
+fn reproduce(suite: &str, folder: &Path, runs: &Path, more: &[&str]) -> Ended {
+    let path = folder.join("mini.toml");
+    write(&path, suite.as_bytes());
+    xtask(&[&["reproduce", "--suite", text(&path), "--runs", text(runs)], more].concat())
+}
+
+#[test]
+fn a_suite_writes_its_report_its_summary_and_every_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().join("runs");
+    let first = reproduce(SUITE, folder.path(), &runs, &[]).with_code(0);
+    assert!(first.stdout.contains("harmonic mean") && first.stdout.contains("fine-tuning beats zero-shot"));
+
+    let report = std::fs::read_to_string(runs.join("mini/report.md")).unwrap();
+    assert!(report.contains("## Claims") && report.contains("| finetune |"), "{report}");
+    let summary: Value =
+        serde_json::from_slice(&std::fs::read(runs.join("mini/summary.json")).unwrap()).unwrap();
+    let results = summary["results"].as_array().unwrap();
+    // Five runs, two splits, two metrics.
+    assert_eq!(results.len(), 20);
+    for key in ["suite", "task", "method", "seed", "split", "metric", "value", "seconds"] {
+        assert!(results.iter().all(|result| !result[key].is_null()), "{key}");
+    }
+    let claim = &summary["claims"][0];
+    for key in ["id", "text", "verdict", "detail"] {
+        assert!(claim[key].is_string(), "{key}");
+    }
+    assert_eq!(claim["verdict"], "not-resolved", "two seeds resolve nothing");
+
+    let folders = run_folders(&runs.join("mini"));
+    assert_eq!(folders.len(), 5);
+    for run in &folders {
+        for file in ["experiment.toml", "metrics.jsonl", "timing.jsonl", "outcome.json"] {
+            assert!(run.join(file).is_file(), "{} lacks {file}", run.display());
+        }
+        assert_eq!(run.join("adapter.safetensors").is_file(), !text(run).contains("zero-shot"));
+    }
+
+    // Finished runs are reused; one without an outcome was interrupted and runs again.
+    let modified = |run: &Path| std::fs::metadata(run.join("metrics.jsonl")).unwrap().modified().unwrap();
+    let before: Vec<_> = folders.iter().map(|run| modified(run)).collect();
+    std::fs::remove_file(folders[0].join("outcome.json")).unwrap();
+    let again = reproduce(SUITE, folder.path(), &runs, &[]).with_code(0);
+    assert!(again.stderr.contains("5 runs, 4 finished before"), "{}", again.stderr);
+    let after: Vec<_> = folders.iter().map(|run| modified(run)).collect();
+    assert_ne!(before[0], after[0]);
+    assert_eq!(before[1..], after[1..]);
+}
+
+#[test]
+fn numbers_do_not_depend_on_the_folder_or_on_how_many_run_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    reproduce(SUITE, folder.path(), &one, &["--jobs", "2"]).with_code(0);
+    reproduce(SUITE, folder.path(), &other, &["--jobs", "1"]).with_code(0);
+    let folders = run_folders(&one.join("mini"));
+    assert_eq!(folders.len(), 5);
+    for run in folders {
+        let twin = other.join("mini").join(run.file_name().unwrap());
+        for file in ["metrics.jsonl", "experiment.toml"] {
+            let bytes = |folder: &Path| std::fs::read(folder.join(file)).unwrap();
+            assert_eq!(bytes(&run), bytes(&twin), "{file} of {}", run.display());
+        }
+    }
+}
+
+#[test]
+fn a_run_that_fails_is_named_and_the_others_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().join("runs");
+    let suite = format!(
+        "{SUITE}\n[training_of.finetune]\nsteps = 8\nbatch = 8\nlearning_rate = 1e30\n\
+         schedule = {{ decay = \"constant\" }}\noptimiser = {{ rule = \"sgd\" }}\n"
+    );
+    let ended = reproduce(&suite, folder.path(), &runs, &[]).with_code(1);
+    let ended = ended.naming(&["2 of 5 runs failed", "bias finetune s1", "the loss became"]);
+    assert!(ended.stdout.contains("proreg"), "{}", ended.stdout);
+    let finished =
+        run_folders(&runs.join("mini")).iter().filter(|run| run.join("outcome.json").is_file()).count();
+    assert_eq!(finished, 3);
+    assert!(runs.join("mini/summary.json").is_file());
+}
+
+#[test]
+fn an_estimate_runs_nothing_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().join("runs");
+    let ended = reproduce(SUITE, folder.path(), &runs, &["--estimate"]).with_code(0);
+    ended.naming(&["estimated time"]);
+    assert!(run_folders(&runs.join("mini")).is_empty());
+}

@@ -1,0 +1,78 @@
+//! Runs the binary from the top of the repository, and makes small inputs for it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use regulus_images::{RgbImage, encode_png};
+
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// What a command left behind.
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Fails with everything the command said unless it ended with `code`.
+    #[track_caller]
+    pub fn with_code(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Fails unless the message on standard error holds every one of `parts`.
+    #[track_caller]
+    pub fn naming(self, parts: &[&str]) -> Self {
+        for part in parts {
+            assert!(self.stderr.contains(part), "`{part}` is not in: {}", self.stderr);
+        }
+        self
+    }
+}
+
+pub fn xtask(arguments: &[&str]) -> Ended {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).current_dir(root()).output().unwrap();
+    Ended {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A PNG of `side` pixels whose colours depend on `tint`.
+pub fn png(side: usize, tint: u8) -> Vec<u8> {
+    let pixels = (0..side * side * 3).map(|value| (value as u8).wrapping_mul(7).wrapping_add(tint)).collect();
+    encode_png(&RgbImage::new(side, side, pixels).unwrap()).unwrap()
+}
+
+pub fn write(path: &Path, bytes: &[u8]) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// `count` images of every class in `folder/<class>/<n>.png`.
+pub fn class_folders(folder: &Path, classes: &[&str], count: usize) {
+    for (index, class) in classes.iter().enumerate() {
+        for n in 0..count {
+            write(&folder.join(class).join(format!("{n}.png")), &png(20 + n, (index * 90) as u8));
+        }
+    }
+}
+
+/// The folders of the runs under `runs`.
+pub fn run_folders(runs: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(runs) else { return Vec::new() };
+    let mut folders: Vec<PathBuf> =
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
