@@ -117,6 +117,14 @@ fn a_run_that_fails_is_named_and_the_others_are_kept() {
 }
 
 #[test]
+fn a_model_broken_by_its_last_step_is_a_failure_not_a_score() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = SUITE.replace("steps = 3", "steps = 1").replace("1e-4", "1e30").replace("adam-w", "sgd");
+    let ended = reproduce(&suite, folder.path(), &folder.path().join("runs"), &[]).with_code(1);
+    ended.naming(&["4 of 5 runs failed", "no numbers on the split id"]);
+}
+
+#[test]
 fn an_estimate_runs_nothing_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let runs = folder.path().join("runs");

@@ -46,6 +46,14 @@ pub enum RunError {
     /// The outcome could not be stored.
     #[error(transparent)]
     Outcome(#[from] OutcomeError),
+    /// The trained model is broken.
+    #[error(
+        "the trained model gives logits that are no numbers on the split {split}; lower the learning rate"
+    )]
+    NonFinite {
+        /// The test split.
+        split: String,
+    },
     /// The folder of the run cannot be made.
     #[error("cannot create the run's folder {path}: {source}")]
     Folder {
@@ -108,6 +116,8 @@ pub fn run(
     let began = Instant::now();
     let made = std::fs::create_dir_all(folder);
     made.map_err(|source| RunError::Folder { path: folder.to_owned(), source })?;
+    // From here on the folder holds an unfinished run, whatever it held before.
+    Outcome::remove(folder)?;
     let recipe = experiment.canonical_toml()?;
     outcome::write_text(&folder.join("experiment.toml"), &recipe)?;
     let mut recorder = Recorder::in_folder(folder)?;
@@ -168,6 +178,9 @@ fn evaluate<'a>(
         progress(Progress::Evaluation { done, total });
         let began = Instant::now();
         let logits = logits_of(method, parameters, &image_set(&split.images));
+        if logits.iter().any(|logit| !logit.is_finite()) {
+            return Err(RunError::NonFinite { split: split.name.clone() });
+        }
         let scores = score(&logits, &split.images.labels, classes);
         recorder.score(&split.name, "accuracy", scores.accuracy)?;
         recorder.score(&split.name, "mean_class_accuracy", scores.mean_class_accuracy)?;

@@ -107,6 +107,17 @@ impl Outcome {
         write_json(&folder.join(FILE), self)
     }
 
+    /// Takes the outcome of an earlier run away, so that the run counts as unfinished.
+    pub(super) fn remove(folder: &Path) -> Result<(), OutcomeError> {
+        let path = folder.join(FILE);
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(OutcomeError::Write { path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The outcome of a finished run; `None` if the run in `folder` has not finished.
     ///
     /// # Errors
