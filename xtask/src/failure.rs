@@ -34,9 +34,15 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Request(error) | Self::Work(error) => write!(formatter, "{error:#}"),
+        let (Self::Request(error) | Self::Work(error)) = self;
+        // The libraries' messages hold their causes already: what has been said is not said again.
+        let mut told = error.to_string();
+        for cause in error.chain().skip(1).map(ToString::to_string) {
+            if !told.contains(&cause) {
+                told += &format!(": {cause}");
+            }
         }
+        formatter.write_str(&told)
     }
 }
 

@@ -6,6 +6,7 @@
 //! loop over parameters run in the same order on every machine.
 
 use std::collections::BTreeMap;
+use std::ops::Index;
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
@@ -84,6 +85,18 @@ impl Parameters {
     pub fn gradients(&self, gradients: &mut Gradients) -> LeafGradients {
         let pairs = self.leaves.iter();
         pairs.filter_map(|(name, leaf)| Some((name.clone(), leaf.value.grad_remove(gradients)?))).collect()
+    }
+}
+
+impl Index<&str> for Parameters {
+    type Output = Leaf;
+
+    /// The leaf of a name that the method itself has added.
+    ///
+    /// # Panics
+    /// If there is no such leaf; [`Parameters::get`] asks.
+    fn index(&self, name: &str) -> &Leaf {
+        &self.leaves[name]
     }
 }
 

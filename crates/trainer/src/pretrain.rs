@@ -78,11 +78,9 @@ impl<'a> Pretraining<'a> {
         let targets = TensorData::new(targets, [captions.len(), words]);
         let targets = Tensor::from_data(targets, &pooled.device());
         let [_, width] = pooled.dims();
-        let leaf = |name: &str| parameters.get(name).map(|leaf| leaf.value.clone());
-        let (Some(weight), Some(bias)) = (leaf(WORDS_WEIGHT), leaf(WORDS_BIAS)) else {
-            return pooled.sum() * 0.0;
-        };
-        let logits = pooled.matmul(weight.reshape([words, width]).transpose()) + bias.unsqueeze::<2>();
+        let weight = parameters[WORDS_WEIGHT].value.clone().reshape([words, width]);
+        let bias = parameters[WORDS_BIAS].value.clone();
+        let logits = pooled.matmul(weight.transpose()) + bias.unsqueeze::<2>();
         soft_cross_entropy(logits, targets).mean()
     }
 
@@ -113,6 +111,14 @@ fn is_word_head(name: &str) -> bool {
     name.starts_with("words.")
 }
 
+/// Everything but the word head, in the place of the model's weights.
+fn injection(parameters: &Parameters) -> Injection {
+    let model = parameters.iter().filter(|(name, _)| !is_word_head(name));
+    model.fold(Injection::none(), |injection, (name, leaf)| {
+        injection.replace(name.clone(), leaf.value.clone())
+    })
+}
+
 impl Method for Pretraining<'_> {
     fn parameters(&self) -> Parameters {
         let mut parameters = Parameters::default();
@@ -134,10 +140,7 @@ impl Method for Pretraining<'_> {
     }
 
     fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective {
-        let model = parameters.iter().filter(|(name, _)| !is_word_head(name));
-        let injection = model.fold(Injection::none(), |injection, (name, leaf)| {
-            injection.replace(name.clone(), leaf.value.clone())
-        });
+        let injection = injection(parameters);
         let captions = self.captions(batch);
         let pooled = self.clip.visual.pooled(batch.pixels.clone(), &injection);
         let words = self.words_loss(parameters, pooled.clone(), &captions);
@@ -152,12 +155,6 @@ impl Method for Pretraining<'_> {
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
-        let injection = parameters
-            .iter()
-            .filter(|(name, _)| !is_word_head(name))
-            .fold(Injection::none(), |injection, (name, leaf)| {
-                injection.replace(name.clone(), leaf.value.clone())
-            });
-        self.clip.encode_image(pixels, &injection)
+        self.clip.encode_image(pixels, &injection(parameters))
     }
 }

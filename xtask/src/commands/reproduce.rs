@@ -1,5 +1,6 @@
 //! `cargo xtask reproduce`: a suite of experiments, its table, and the verdict of every claim.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -23,7 +24,7 @@ pub struct Arguments {
     runs: PathBuf,
     /// Runs at a time (default: one per processor)
     #[arg(long)]
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     /// Device to run on: cpu, ndarray, wgpu, cuda:N
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -52,8 +53,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     // Loaded once here, so that a damaged model is told before any run starts.
     Pretrained::load(&suite.model, &device).map_err(Failure::request)?;
     let mut runs = suite::plan(&suite, &setting)?;
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = arguments.jobs.unwrap_or(processors);
+    let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let jobs = arguments.jobs.unwrap_or_else(processors).get();
     std::fs::create_dir_all(&root)
         .with_context(|| format!("cannot create {}", root.display()))
         .map_err(Failure::Request)?;

@@ -9,7 +9,7 @@ use super::spec::{Quantity, Suite};
 use crate::table::Table;
 
 /// Name of the harmonic mean of `id` and `ood`.
-const HARMONIC: &str = "h";
+pub const HARMONIC: &str = "h";
 
 /// A suite with its finished runs.
 pub struct Results<'a> {

@@ -7,6 +7,7 @@ use regulus_trainer::experiment::{DataSpec, MethodSpec, nearest, parse_toml, rea
 use regulus_trainer::training::TrainingConfig;
 use serde::Deserialize;
 
+use super::results::HARMONIC;
 use crate::failure::{Failure, Outcome};
 
 /// A suite as it stands in `recipes/suites/`.
@@ -128,8 +129,13 @@ impl Suite {
             let rows = self.runs.iter().filter(|row| row.task == claim.task);
             let run: Vec<&str> =
                 rows.flat_map(|row| row.methods.iter().chain(&row.once)).map(String::as_str).collect();
-            known("method of that task", &claim.left.method, run.clone(), &claim.id);
-            known("method of that task", &claim.right.method, run, &claim.id);
+            let splits = self.tasks.get(&claim.task).and_then(DataSpec::known_splits);
+            for side in [&claim.left, &claim.right] {
+                known("method of that task", &side.method, run.clone(), &claim.id);
+                if let Some(splits) = splits {
+                    known("split of that task", &side.split, [splits, &[HARMONIC]].concat(), &claim.id);
+                }
+            }
         }
         if self.seeds.is_empty() {
             faults.push("seeds: give at least one".into());

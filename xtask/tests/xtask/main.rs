@@ -4,6 +4,7 @@
 
 mod data;
 mod errors;
+mod help;
 mod reproduce;
 mod support;
 mod train;

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::support::{Ended, run_folders, text, write, xtask};
 
-const SUITE: &str = r#"
+/// A suite of five small runs.
+pub const SUITE: &str = r#"
 title = "A miniature"
 model = "assets/world-clip"
 seeds = [1, 2]
@@ -80,6 +81,13 @@ fn a_suite_writes_its_report_its_summary_and_every_run() {
     let after: Vec<_> = folders.iter().map(|run| modified(run)).collect();
     assert_ne!(before[0], after[0]);
     assert_eq!(before[1..], after[1..]);
+
+    // When all have finished, nothing runs and the summary stays as it is.
+    let summary = || std::fs::read(runs.join("mini/summary.json")).unwrap();
+    let known = summary();
+    let third = reproduce(SUITE, folder.path(), &runs, &[]).with_code(0);
+    assert!(third.stderr.contains("5 runs, 5 finished before"), "{}", third.stderr);
+    assert_eq!(known, summary());
 }
 
 #[test]
@@ -92,8 +100,12 @@ fn numbers_do_not_depend_on_the_folder_or_on_how_many_run_at_once() {
     assert_eq!(folders.len(), 5);
     for run in folders {
         let twin = other.join("mini").join(run.file_name().unwrap());
-        for file in ["metrics.jsonl", "experiment.toml"] {
-            let bytes = |folder: &Path| std::fs::read(folder.join(file)).unwrap();
+        for file in ["metrics.jsonl", "experiment.toml", "adapter.safetensors"] {
+            let bytes = |folder: &Path| std::fs::read(folder.join(file)).ok();
+            assert_eq!(
+                bytes(&run).is_none(),
+                file.starts_with("adapter") && text(&run).contains("zero-shot")
+            );
             assert_eq!(bytes(&run), bytes(&twin), "{file} of {}", run.display());
         }
     }

@@ -24,6 +24,15 @@ impl Ended {
         self
     }
 
+    /// Fails unless the request was refused: exit code 2, and one message on standard error is all there is.
+    #[track_caller]
+    pub fn refused(self) -> Self {
+        let ended = self.with_code(2);
+        let alone = ended.stderr.starts_with("error: ") && ended.stderr.matches("error: ").count() == 1;
+        assert!(alone && ended.stdout.is_empty(), "stdout: {}\nstderr: {}", ended.stdout, ended.stderr);
+        ended
+    }
+
     /// Fails unless the message on standard error holds every one of `parts`.
     #[track_caller]
     pub fn naming(self, parts: &[&str]) -> Self {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::support::{Ended, class_folders, png, run_folders, text, write, xtask};
 
 const QUICK: [&str; 4] = ["--set", "training.steps=2", "--set", "training.batch=4"];
@@ -27,6 +29,9 @@ fn class_folders_train_and_are_reported() {
     let run = &run_folders(&runs)[0];
     let report = std::fs::read_to_string(run.join("data.json")).unwrap();
     assert!(report.contains("broken.png"), "{report}");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let used = report["images"].as_array().unwrap().iter().map(|split| split["images"].as_u64().unwrap());
+    assert_eq!(used.sum::<u64>(), 17, "all but the broken one, that of one pixel too");
     // The same command again finds the finished run.
     let again = train(&data, &runs, &["--method", "proreg"]).with_code(0);
     assert!(again.stdout.contains("already finished"), "{}", again.stdout);
@@ -59,10 +64,10 @@ fn domains_are_held_out_whole() {
     let ended = train(&data, &runs, &domains).with_code(0);
     assert!(ended.stdout.contains("ood:sketch"), "{}", ended.stdout);
 
-    let missing = train(&data, &runs, &[]).with_code(2);
+    let missing = train(&data, &runs, &[]).refused();
     missing.naming(&["photo", "--train-domains"]);
     let unknown = train(&data, &runs, &["--train-domains", "phot", "--test-domains", "sketch"]);
-    unknown.with_code(2).naming(&["phot", "did you mean", "photo"]);
+    unknown.refused().naming(&["phot", "did you mean `photo`?"]);
 }
 
 #[test]
@@ -101,7 +106,11 @@ fn pretraining_leaves_a_model_that_trains() {
     let pretrain = ["pretrain", "--recipe", text(&path), "--out", text(&out)];
     let ended = xtask(&pretrain).with_code(0);
     assert!(ended.stdout.contains("painting"), "{}", ended.stdout);
-    xtask(&pretrain).with_code(2).naming(&["exists", "--force"]);
+    xtask(&pretrain).refused().naming(&["exists", "--force"]);
+    let weights = || std::fs::read(out.join("model.safetensors")).unwrap();
+    let first = weights();
+    xtask(&[&pretrain[..], &["--force"]].concat()).with_code(0);
+    assert!(first == weights(), "the same recipe gives the same weights");
 
     let data = folder.path().join("data");
     class_folders(&data.join("train"), &["cat", "house"], 3);

@@ -216,6 +216,14 @@ fn unit() -> f64 {
 }
 
 impl DataSpec {
+    /// Names of the test splits, where they are known before the data is read.
+    pub fn known_splits(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::WorldBias { .. } => Some(&["id", "ood"]),
+            Self::Folder { .. } => None,
+        }
+    }
+
     /// Short name of the task for folders and tables.
     pub fn task_name(&self) -> String {
         match self {

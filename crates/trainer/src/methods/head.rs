@@ -80,27 +80,16 @@ impl Head {
         let [_, embed] = features.dims();
         match &self.start {
             HeadStart::Prompt(start) => {
-                let text = matrix(parameters, TEXT_FEATURES, embed).unwrap_or_else(|| start.clone());
-                let scale = parameters.get(LOGIT_SCALE).map(|leaf| leaf.value.clone());
-                let scale = scale.unwrap_or_else(|| self.frozen_scale.clone()).exp();
+                let trained = |name: &str| parameters.get(name).map(|leaf| leaf.value.clone());
+                let text = trained(TEXT_FEATURES).map(|flat| flat.reshape(start.dims()));
+                let text = text.unwrap_or_else(|| start.clone());
+                let scale = trained(LOGIT_SCALE).unwrap_or_else(|| self.frozen_scale.clone()).exp();
                 normalise(features).matmul(normalise(text).transpose()) * scale.unsqueeze::<2>()
             }
             HeadStart::Fresh { classes, .. } => {
-                let weight = matrix(parameters, HEAD_WEIGHT, embed)
-                    .unwrap_or_else(|| Tensor::zeros([*classes, embed], &features.device()));
-                let product = features.matmul(weight.transpose());
-                match parameters.get(HEAD_BIAS) {
-                    Some(bias) => product + bias.value.clone().unsqueeze::<2>(),
-                    None => product,
-                }
+                let weight = parameters[HEAD_WEIGHT].value.clone().reshape([*classes, embed]);
+                features.matmul(weight.transpose()) + parameters[HEAD_BIAS].value.clone().unsqueeze::<2>()
             }
         }
     }
-}
-
-/// The leaf of this name as a matrix of `columns` columns.
-fn matrix(parameters: &Parameters, name: &str, columns: usize) -> Option<Tensor<2>> {
-    let leaf = parameters.get(name)?;
-    let rows = leaf.shape.first().copied().unwrap_or(0);
-    Some(leaf.value.clone().reshape([rows, columns]))
 }
