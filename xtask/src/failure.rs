@@ -35,15 +35,20 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Request(error) | Self::Work(error)) = self;
-        // The libraries' messages hold their causes already: what has been said is not said again.
-        let mut told = error.to_string();
-        for cause in error.chain().skip(1).map(ToString::to_string) {
-            if !told.contains(&cause) {
-                told += &format!(": {cause}");
-            }
-        }
-        formatter.write_str(&told)
+        formatter.write_str(&told(error))
     }
+}
+
+/// The error and its causes. The libraries' messages hold their causes already: what has been said is not said
+/// again.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told += &format!(": {cause}");
+        }
+    }
+    told
 }
 
 /// What commands return.

@@ -122,7 +122,8 @@ fn time_left(elapsed: Duration, done: usize, total: usize) -> String {
         return String::new();
     }
     let seconds = elapsed.as_secs_f64() * (total - done) as f64 / done as f64;
-    format!("{} left", clock(Duration::from_secs_f64(seconds)))
+    let left = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    format!("{} left", clock(left))
 }
 
 /// Minutes and seconds.

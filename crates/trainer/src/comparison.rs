@@ -54,9 +54,10 @@ impl PairedDifference {
         Some(Self { pairs, mean: mean(differences), half_width, positive })
     }
 
-    /// The verdict; fewer than [`FEWEST_PAIRS`] pairs resolve nothing.
+    /// The verdict; fewer than [`FEWEST_PAIRS`] pairs resolve nothing, nor do differences without any spread,
+    /// which are one measurement repeated.
     pub fn verdict(&self) -> Verdict {
-        if self.pairs < FEWEST_PAIRS {
+        if self.pairs < FEWEST_PAIRS || self.half_width == 0.0 {
             Verdict::NotResolved
         } else if self.mean - self.half_width > 0.0 {
             Verdict::Holds
@@ -111,9 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn equal_values_have_no_spread() {
+    fn one_value_repeated_resolves_nothing() {
         let difference = PairedDifference::of(&[2.0; 5]).unwrap();
-        assert_eq!((difference.half_width, difference.verdict()), (0.0, Verdict::Holds));
+        assert_eq!((difference.half_width, difference.verdict()), (0.0, Verdict::NotResolved));
     }
 
     #[test]

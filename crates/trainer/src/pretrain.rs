@@ -33,7 +33,8 @@ impl<'a> Pretraining<'a> {
     /// Trains `clip` from its present parameters on `scenes`, whose images the batches show.
     ///
     /// # Errors
-    /// [`TokenizeError`] if the tokenizer does not know a word of the world.
+    /// [`TokenizeError`] if the tokenizer does not know a word of the world, or the context is shorter than its
+    /// longest caption.
     pub fn new(
         clip: Clip,
         context: usize,
@@ -42,8 +43,10 @@ impl<'a> Pretraining<'a> {
         words_only_steps: usize,
         seed: u64,
     ) -> Result<Self, TokenizeError> {
-        for word in world::VOCABULARY {
-            tokenizer.encode(word, context)?;
+        // Captions only hold words of the vocabulary, and none is longer than this.
+        let longest = vec!["a"; world::LONGEST_CAPTION].join(" ");
+        for text in world::VOCABULARY.into_iter().chain([longest.as_str()]) {
+            tokenizer.encode(text, context)?;
         }
         Ok(Self { clip, context, scenes, tokenizer, words_only_steps, seed })
     }

@@ -9,7 +9,7 @@ use regulus_datasets::world::{self, Style, TEMPLATES, VOCABULARY};
 use regulus_images::Preprocess;
 use regulus_trainer::batches::{ImageSet, Sampler};
 use regulus_trainer::evaluate::{logits_of, score};
-use regulus_trainer::experiment::{parse_toml, read_text};
+use regulus_trainer::experiment::{check_training_config, parse_toml, read_text};
 use regulus_trainer::pretrain::Pretraining;
 use regulus_trainer::prompts::tokenize;
 use regulus_trainer::recorder::Recorder;
@@ -59,6 +59,9 @@ struct Recipe {
 /// the class names of other data sets at all.
 const UNKNOWN: &str = "<unk>";
 
+/// Most images of a training set.
+const MOST_IMAGES: usize = 1_000_000;
+
 /// Test images per class and style.
 const TEST_IMAGES_PER_CLASS: usize = 100;
 
@@ -71,10 +74,18 @@ pub fn run(arguments: &Arguments) -> Outcome {
         let message = format!("{} exists; remove it or add --force", arguments.out.display());
         return Err(Failure::request(anyhow::anyhow!(message)));
     }
+    check_training_config(&recipe.training).map_err(Failure::request)?;
+    if !(1..=MOST_IMAGES).contains(&recipe.images) {
+        let message = format!("images is {}; expected 1 to {MOST_IMAGES}", recipe.images);
+        return Err(Failure::Request(anyhow::anyhow!(message)));
+    }
     let clip = Clip::init(&recipe.model, recipe.seed, &device).map_err(Failure::request)?;
     let tokenizer =
         Tokenizer::word_level(&[&VOCABULARY[..], &[UNKNOWN]].concat()).map_err(Failure::request)?;
     let preprocess = Preprocess::clip(recipe.model.image.resolution);
+    // Put together once before training, so that parts that contradict each other are told now.
+    Pretrained::from_parts(recipe.model.clone(), clip.clone(), tokenizer.clone(), preprocess.clone())
+        .map_err(Failure::request)?;
 
     let line = Line::start("rendering images");
     let set = world::pretraining_set(recipe.seed, recipe.images);

@@ -82,6 +82,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if let Ok(line) = line.lock() {
         line.finish("images are in memory");
     }
+    std::fs::create_dir_all(&arguments.runs)
+        .with_context(|| format!("cannot create {}", arguments.runs.display()))
+        .map_err(Failure::Request)?;
     print_materials(&materials);
     let mut line = Line::start("training");
     let mut tell = |progress| {

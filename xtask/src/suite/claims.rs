@@ -19,6 +19,9 @@ pub struct ClaimOutcome {
     pub detail: String,
 }
 
+/// Fewest test images per split that a verdict in the built-in world may rest on.
+const FEWEST_IMAGES: usize = 2_000;
+
 /// Judges every claim of the suite by paired differences over its seeds.
 pub fn judge(results: &Results<'_>) -> Vec<ClaimOutcome> {
     results.suite.claims.iter().map(|claim| judge_one(claim, results)).collect()
@@ -36,7 +39,12 @@ fn judge_one(claim: &Claim, results: &Results<'_>) -> ClaimOutcome {
         })
         .collect();
     let (verdict, detail) = match PairedDifference::of(&differences) {
-        Some(difference) => (difference.verdict(), in_words(&difference, claim.margin)),
+        Some(difference) => match results.fewest_images(claim) {
+            Some(images) if images < FEWEST_IMAGES => {
+                (Verdict::NotResolved, format!("{images} test images; a verdict needs {FEWEST_IMAGES}"))
+            }
+            _ => (difference.verdict(), in_words(&difference, claim.margin)),
+        },
         None => {
             let pairs = differences.len();
             (Verdict::NotResolved, format!("{pairs} pairs; a verdict needs at least {FEWEST_PAIRS}"))
@@ -47,9 +55,9 @@ fn judge_one(claim: &Claim, results: &Results<'_>) -> ClaimOutcome {
 
 fn in_words(difference: &PairedDifference, margin: f64) -> String {
     let PairedDifference { pairs, mean, half_width, positive } = difference;
+    // The margin decides the verdict; what is shown is what was measured.
+    let (mean, above) = (mean - margin, format!("{positive} of {pairs} seeds"));
     let (low, high) = (mean - half_width, mean + half_width);
-    let margin = if margin == 0.0 { String::new() } else { format!(" with a margin of {margin}") };
-    format!(
-        "{mean:+.1} points{margin}, 95 % interval {low:+.1} to {high:+.1}, above 0 in {positive} of {pairs} seeds"
-    )
+    let allowed = if margin == 0.0 { "0".to_owned() } else { format!("{:+}", -margin) };
+    format!("{mean:+.1} points, 95 % interval {low:+.1} to {high:+.1}, above {allowed} in {above}")
 }

@@ -32,7 +32,7 @@ pub fn estimate(
     let _ = std::fs::remove_dir_all(scratch);
     let (per_step, per_image) = measured?;
     let seconds: f64 = unfinished.iter().map(|run| cost(run, per_step, per_image)).sum();
-    Ok(Some(Duration::from_secs_f64(seconds / jobs.max(1) as f64)))
+    Ok(Some(Duration::try_from_secs_f64(seconds / jobs.max(1) as f64).unwrap_or(Duration::MAX)))
 }
 
 /// The same experiment with a few steps and test images.
@@ -71,7 +71,7 @@ fn cost(run: &PlannedRun, per_step: f64, per_image: f64) -> f64 {
     let steps = spec
         .training
         .as_ref()
-        .map_or(0, |training| training.total_steps(TRAIN_IMAGES / training.batch.max(1)));
+        .map_or(0, |training| training.total_steps((TRAIN_IMAGES / training.batch.max(1)).max(1)));
     let images = match &spec.data {
         DataSpec::WorldBias { test_images, .. } => TRAIN_IMAGES + SPLITS * test_images,
         DataSpec::Folder { .. } => 0,

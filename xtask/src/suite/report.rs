@@ -14,7 +14,9 @@ use crate::table::Table;
 const HOW_TO_READ: &str = "Accuracy in percent, mean ± standard deviation over seeds. A seed redraws the training \
     images and the order; test images are fixed. Claims are judged by paired differences per seed with a 95 % \
     Student's t interval: it holds above 0, fails below 0, and is not resolved between. The intervals leave \
-    out the variance of pre-training: all runs share one pre-trained model.";
+    out the variance of pre-training (all runs share one pre-trained model) and of the test images; zero-shot is one \
+    number without an interval of its own. There are many claims and no correction for that: of twenty true ties, one \
+    is expected to look decided.";
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -44,6 +46,7 @@ pub fn print(results: &Results<'_>, claims: &[ClaimOutcome]) {
     if !claims.is_empty() {
         println!("{}\n", verdicts(claims));
     }
+    println!("{HOW_TO_READ}");
     results.suite.notes.iter().for_each(|note| println!("{note}"));
 }
 

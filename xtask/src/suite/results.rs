@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use regulus_trainer::comparison::{harmonic_mean, mean, standard_deviation};
 
 use super::plan::PlannedRun;
-use super::spec::{Quantity, Suite};
+use super::spec::{Claim, Quantity, Suite};
 use crate::table::Table;
 
 /// Name of the harmonic mean of `id` and `ood`.
@@ -30,6 +30,13 @@ impl Results<'_> {
             HARMONIC => Some(harmonic_mean(outcome.accuracy("id")?, outcome.accuracy("ood")?)),
             split => outcome.accuracy(split),
         }
+    }
+
+    /// Images of the smallest test split of a claim's task; `None` if nothing has finished.
+    pub fn fewest_images(&self, claim: &Claim) -> Option<usize> {
+        let runs = self.runs.iter().filter(|run| run.task == claim.task);
+        let finished = runs.filter_map(|run| run.finished.as_ref());
+        finished.flat_map(|outcome| &outcome.splits).map(|split| split.images).min()
     }
 
     /// One value for each seed that has one.

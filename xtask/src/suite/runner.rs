@@ -13,7 +13,7 @@ use regulus_trainer::files;
 use regulus_trainer::run::Outcome as RunOutcome;
 
 use super::plan::{PlannedRun, Setting};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, told};
 use crate::progress::Board;
 
 /// Runs what has not finished yet, `jobs` at a time. Every run is tried; failures are told together.
@@ -34,13 +34,14 @@ pub fn run_all(title: &str, runs: &mut [PlannedRun], setting: &Setting, jobs: us
                     let Ok(mut run) = slot.lock() else { continue };
                     let title = run.title();
                     let ended = run_one(&mut run, setting, &board);
-                    let what =
-                        ended.as_ref().map_or_else(|error| format!("failed: {error:#}"), |()| "done".into());
+                    let what = ended
+                        .as_ref()
+                        .map_or_else(|error| format!("failed: {}", told(error)), |()| "done".into());
                     if let Ok(mut board) = board.lock() {
                         board.ended(&title, &what);
                     }
                     if let (Err(error), Ok(mut failures)) = (ended, failures.lock()) {
-                        failures.push(format!("{title}: {error:#}"));
+                        failures.push(format!("{title}: {}", told(&error)));
                     }
                 }
             });
@@ -65,6 +66,15 @@ fn run_one(run: &mut PlannedRun, setting: &Setting, board: &Mutex<Board>) -> any
     files::replace(&spec, run.experiment.canonical_toml()?.as_bytes())
         .with_context(|| format!("writing {}", spec.display()))?;
     let mut child = start(&spec, run, setting)?;
+    // Read on the side: a child with much to complain about must not wait for its output to be read first.
+    let errors = child.stderr.take().map(|mut errors| {
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            // What cannot be read of the message is only lost for the report.
+            let _ = errors.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        })
+    });
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             let mut numbers = line.split(' ').map_while(|word| word.parse::<u64>().ok());
@@ -74,11 +84,7 @@ fn run_one(run: &mut PlannedRun, setting: &Setting, board: &Mutex<Board>) -> any
             }
         }
     }
-    let mut complaint = String::new();
-    if let Some(mut errors) = child.stderr.take() {
-        // What cannot be read of the message is only lost for the report.
-        let _ = errors.read_to_string(&mut complaint);
-    }
+    let complaint = errors.and_then(|errors| errors.join().ok()).unwrap_or_default();
     let status = child.wait().context("waiting for the run")?;
     if let Some(bar) = bar {
         bar.finish_and_clear();

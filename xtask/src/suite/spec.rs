@@ -137,6 +137,14 @@ impl Suite {
                 }
             }
         }
+        for name in self.runs.iter().flat_map(|row| &row.once) {
+            if self.methods.get(name).is_some_and(MethodSpec::depends_on_seed) {
+                faults.push(format!("runs: `{name}` depends on the seed and cannot run `once`"));
+            }
+        }
+        if self.runs.is_empty() {
+            faults.push("runs: give at least one".into());
+        }
         if self.seeds.is_empty() {
             faults.push("seeds: give at least one".into());
         }
@@ -153,7 +161,14 @@ fn merged(path: &Path, depth: usize) -> Outcome<toml::Table> {
     let text = read_text(path).map_err(Failure::request)?;
     let mut document: toml::Table =
         parse_toml(&text, &path.display().to_string()).map_err(Failure::request)?;
-    let Some(toml::Value::String(base)) = document.remove("extends") else { return Ok(document) };
+    let base = match document.remove("extends") {
+        Some(toml::Value::String(base)) => base,
+        None => return Ok(document),
+        Some(other) => {
+            let message = format!("{}: extends is {other}; expected the name of a suite", path.display());
+            return Err(Failure::Request(anyhow::anyhow!(message)));
+        }
+    };
     if depth == DEEPEST {
         let message = format!("{}: suites extend each other in a circle", path.display());
         return Err(Failure::Request(anyhow::anyhow!(message)));

@@ -171,7 +171,8 @@ fn check_method(method: &MethodSpec, faults: &mut Faults) {
         MethodSpec::ZeroShot { .. } => {}
         MethodSpec::LinearProbe { c, .. } => {
             if let Some(c) = c {
-                faults.positive("method.c", *c);
+                let fits = (1e-10..=1e10).contains(c);
+                faults.require(fits, "method.c", format!("is {c}; expected 1e-10 to 1e10"));
             }
         }
         MethodSpec::Finetune { head, label_smoothing } => {
@@ -204,7 +205,26 @@ fn check_method(method: &MethodSpec, faults: &mut Faults) {
     }
 }
 
+/// Checks an optimisation that does not belong to an experiment, such as that of pre-training.
+///
+/// # Errors
+/// [`ExperimentFaults`] with one entry for each value out of range or missing.
+pub fn check_training_config(training: &TrainingConfig) -> Result<(), ExperimentFaults> {
+    let mut faults = Faults(Vec::new());
+    check_training(training, &mut faults);
+    if faults.0.is_empty() { Ok(()) } else { Err(ExperimentFaults(faults.0)) }
+}
+
+/// Most steps or epochs of a run.
+const MOST_STEPS: usize = 1_000_000_000;
+
 fn check_training(training: &TrainingConfig, faults: &mut Faults) {
+    for (key, count) in [("training.steps", training.steps), ("training.epochs", training.epochs)] {
+        let fits = count.is_none_or(|count| count <= MOST_STEPS);
+        faults.require(fits, key, format!("is more than {MOST_STEPS}"));
+    }
+    let unclipped = training.clip_norm.is_some() && training.clip_groups.is_empty();
+    faults.require(!unclipped, "training.clip_groups", "is empty, so that nothing would be clipped".into());
     match (training.steps, training.epochs) {
         (Some(0), None) => faults.add("training.steps", "is 0; expected at least 1".into()),
         (None, Some(0)) => faults.add("training.epochs", "is 0; expected at least 1".into()),

@@ -7,7 +7,7 @@ mod check;
 mod parse;
 mod spec;
 
-pub use check::{Experiment, ExperimentFault, ExperimentFaults};
+pub use check::{Experiment, ExperimentFault, ExperimentFaults, check_training_config};
 pub use parse::{SpecError, apply_override, nearest, parse_toml, read_text};
 pub use spec::{
     Averaged, DataSpec, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, ModelSpec, SolverSpec, WeightForm,

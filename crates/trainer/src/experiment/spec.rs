@@ -273,6 +273,11 @@ impl MethodSpec {
     /// The names that recipes may write.
     pub const NAMES: [&'static str; 6] = ["zero-shot", "linear-probe", "finetune", "kd", "proreg", "l2-sp"];
 
+    /// Whether the seed changes the result on a task: everything does that looks at training images.
+    pub fn depends_on_seed(&self) -> bool {
+        !matches!(self, Self::ZeroShot { .. })
+    }
+
     /// Whether the method takes gradient steps and therefore needs `[training]`.
     pub fn takes_steps(&self) -> bool {
         !matches!(self, Self::ZeroShot { .. } | Self::LinearProbe { solver: SolverSpec::Lbfgs, .. })

@@ -3,8 +3,10 @@
 //! Two stages, so that every fault of a path, a class or a tensor is told before any image is decoded,
 //! and so that a finished run is recognised without loading anything.
 
+use std::path::PathBuf;
+
 use burn::tensor::Device;
-use regulus_clip::{LoadError, Pretrained};
+use regulus_clip::{LoadError, Pretrained, TokenizeError};
 use regulus_datasets::folders::{self, FolderError, FolderListing, FolderReport, FolderRequest};
 use regulus_datasets::world::{TestSet, TestSize, bias_task};
 use regulus_datasets::{LabelledImages, Task};
@@ -12,6 +14,7 @@ use regulus_images::{Preprocess, RgbImage};
 
 use super::Progress;
 use crate::experiment::{DataSpec, Experiment};
+use crate::prompts::tokenize;
 
 /// Bytes that decoded images may take in memory.
 const IMAGE_MEMORY: u64 = 4 << 30;
@@ -25,6 +28,17 @@ pub enum DataError {
     /// The model folder.
     #[error(transparent)]
     Model(#[from] LoadError),
+    /// There is nothing to test on.
+    #[error(
+        "{} has no test images: add a test folder, name test domains, or hold out a share of train", .path.display()
+    )]
+    NothingToTest {
+        /// The image folder.
+        path: PathBuf,
+    },
+    /// A class prompt cannot be tokenised.
+    #[error("cannot write the classifier of the task: {0}")]
+    Prompt(#[from] TokenizeError),
     /// The experiment cannot be written down.
     #[error("the experiment cannot be written as TOML: {0}")]
     Toml(#[from] toml::ser::Error),
@@ -67,6 +81,9 @@ impl Inputs {
                     hold_out: *hold_out,
                     ..FolderRequest::new(path)
                 })?;
+                if listing.tests.is_empty() {
+                    return Err(DataError::NothingToTest { path: path.clone() });
+                }
                 Source::Folder { listing, templates: templates.clone() }
             }
         };
@@ -103,6 +120,8 @@ impl Inputs {
                 (for_model(bias_task(strength, spec.seed, size), preprocess), None)
             }
             Source::Folder { listing, templates } => {
+                let names: Vec<String> = listing.classes.iter().map(|class| class.prompt.clone()).collect();
+                tokenize(&pretrained, &names, &templates)?;
                 let tell = |done, total| progress(Progress::Data { done, total });
                 let (task, report) = folders::load(&listing, preprocess, IMAGE_MEMORY, &tell)?;
                 (Task { templates, ..task }, Some(report))

@@ -124,7 +124,11 @@ impl Outcome {
     /// [`OutcomeError::Damaged`] if the file exists and cannot be understood.
     pub fn load(folder: &Path) -> Result<Option<Self>, OutcomeError> {
         let path = folder.join(FILE);
-        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(OutcomeError::Damaged { path, reason: error.to_string() }),
+        };
         let outcome = serde_json::from_str(&text);
         outcome.map(Some).map_err(|error| OutcomeError::Damaged { path, reason: error.to_string() })
     }
