@@ -264,7 +264,8 @@ mod tests {
                 Problem { features: &values, labels: &labels, width: 3, classes: 4, penalty: 1.0 / scale };
             let parameters: Vec<f64> = fit.weight.iter().chain(&fit.bias).copied().collect();
             let (_, gradient) = problem.evaluate(&parameters);
-            prop_assert!(gradient.iter().all(|entry| entry.abs() < 1e-6), "{gradient:?}");
+            // Measured up to 2.4e-8: there, a further step changes the cost by less than double precision shows.
+            prop_assert!(gradient.iter().all(|entry| entry.abs() < 1e-7), "{gradient:?}");
         }
     }
 }
