@@ -253,7 +253,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
         #[test]
-        fn the_gradient_vanishes_at_the_optimum(
+        fn no_step_would_lower_the_optimum_visibly(
             values in prop::collection::vec(-1.0f64..1.0, 60), labels in prop::collection::vec(0usize..3, 20),
             exponent in -4i32..5,
         ) {
@@ -264,8 +264,11 @@ mod tests {
                 Problem { features: &values, labels: &labels, width: 3, classes: 4, penalty: 1.0 / scale };
             let parameters: Vec<f64> = fit.weight.iter().chain(&fit.bias).copied().collect();
             let (_, gradient) = problem.evaluate(&parameters);
-            // Measured up to 2.4e-8: there, a further step changes the cost by less than double precision shows.
-            prop_assert!(gradient.iter().all(|entry| entry.abs() < 1e-7), "{gradient:?}");
+            // A step along the gradient would lower the cost by about gradient^2 / curvature. Below this the change
+            // is lost in double precision, which is where the search ends.
+            let curvature = 1.0 + problem.penalty;
+            let gain = dot(&gradient, &gradient) / curvature;
+            prop_assert!(gain < 1e-13, "{gain:e} left, {gradient:?}");
         }
     }
 }
