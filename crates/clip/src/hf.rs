@@ -12,11 +12,11 @@ use crate::clip::Clip;
 use crate::config::{ClipConfig, ConfigError};
 use crate::pretrained::PartsError;
 use crate::tokenizer::TokenizerError;
-use crate::weights::{self, MappedFile, WeightsError};
+use crate::weights::{self, WeightsError};
 use burn::tensor::Device;
+use regulus_checkpoints::{Checkpoint, sha256};
 use regulus_images::PreprocessError;
 use serde::{Serialize, de::DeserializeOwned};
-use sha2::{Digest, Sha256};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -183,12 +183,11 @@ impl LoadedClip {
         let json = Json::read(directory, CONFIG_FILE, "the configuration of an HF CLIPModel")?;
         let config = config::parse(&json)?;
         let path = existing(directory, WEIGHTS_FILE, "the weights of an HF CLIPModel")?;
-        let file =
-            MappedFile::open(&path).map_err(|source| WeightsError::File { path: path.clone(), source })?;
+        let checkpoint = Checkpoint::open(&path).map_err(WeightsError::from)?;
         let vacant =
             Clip::vacant(&config, device).map_err(|source| LoadError::Config { path: json.path, source })?;
-        let clip = weights::read(vacant, &HfClipLayout, &path, file.bytes(), device)?;
-        Ok(Self { config, clip, sha256: sha256(file.bytes()) })
+        let clip = weights::read(vacant, &HfClipLayout, &checkpoint, device)?;
+        Ok(Self { config, clip, sha256: checkpoint.sha256() })
     }
 }
 
@@ -204,17 +203,12 @@ pub(crate) fn fingerprint(directory: &Path) -> Result<String, LoadError> {
     let mut digests = String::new();
     for (name, expected) in files {
         let path = existing(directory, name, expected)?;
-        match MappedFile::open(&path) {
-            Ok(file) => digests += &sha256(file.bytes()),
+        match std::fs::read(&path) {
+            Ok(bytes) => digests += &sha256(&bytes),
             Err(source) => return Err(LoadError::Read { path, source }),
         }
     }
     Ok(sha256(digests.as_bytes()))
-}
-
-/// SHA-256 in hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn pretty(value: &impl Serialize) -> Result<String, SaveError> {

@@ -9,6 +9,7 @@ use crate::hf::{self, HfClipLayout, Json, LoadError, LoadedClip, SaveError};
 use crate::tokenizer::Tokenizer;
 use crate::weights;
 use burn::tensor::Device;
+use regulus_checkpoints::sha256;
 use regulus_images::Preprocess;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -129,7 +130,7 @@ impl Pretrained {
     ) -> Result<Self, LoadError> {
         check_parts(&config, &tokenizer, &preprocess)
             .map_err(|source| LoadError::Parts { path: PathBuf::from("(model in memory)"), source })?;
-        let sha256 = hf::sha256(&weights::bytes(&clip, &HfClipLayout)?);
+        let sha256 = sha256(&weights::bytes(&clip, &HfClipLayout)?);
         Ok(Self { config, clip, tokenizer, preprocess, source: Source::Memory, sha256 })
     }
 

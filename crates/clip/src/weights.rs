@@ -3,15 +3,14 @@
 //! A layout only says which tensors of a file make up a parameter of the model. Comparing names
 //! and shapes, converting number formats and listing what does not fit are the same for all.
 
-mod mapped;
 mod read;
 mod write;
 
-pub(crate) use mapped::MappedFile;
 pub(crate) use read::read;
 pub(crate) use write::{bytes, write};
 
 use crate::config::Listed;
+use regulus_checkpoints::CheckpointError;
 use std::path::PathBuf;
 
 /// A tensor of a weights file that is a parameter of the model, or some consecutive values of one.
@@ -37,7 +36,10 @@ pub(crate) trait Layout {
 /// A weights file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// The file cannot be opened, mapped or written.
+    /// The file cannot be opened or is damaged.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The file cannot be written.
     #[error("{}: {source}", .path.display())]
     File {
         /// The file.
@@ -45,12 +47,12 @@ pub enum WeightsError {
         /// What the operating system says.
         source: std::io::Error,
     },
-    /// The file is damaged or of another format.
-    #[error("{}: not a complete safetensors file: {reason}", .path.display())]
-    Format {
+    /// The values cannot be represented in the file's format.
+    #[error("{}: cannot be written: {reason}", .path.display())]
+    Encode {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong.
         reason: String,
     },
     /// The tensors are not those of the configured model. Lists every fault, not only the first.

@@ -14,7 +14,7 @@ pub(crate) fn write(clip: &Clip, layout: &dyn Layout, path: &Path) -> Result<(),
     let tensors = encoded(clip, layout)?;
     safetensors::serialize_to_file(views(&tensors, path)?, metadata(), path).map_err(|error| match error {
         SafeTensorError::IoError(source) => WeightsError::File { path: path.into(), source },
-        other => WeightsError::Format { path: path.into(), reason: other.to_string() },
+        other => WeightsError::Encode { path: path.into(), reason: other.to_string() },
     })
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn bytes(clip: &Clip, layout: &dyn Layout) -> Result<Vec<u8>, Weights
     let tensors = encoded(clip, layout)?;
     let path = Path::new("(model in memory)");
     safetensors::serialize(views(&tensors, path)?, metadata())
-        .map_err(|error| WeightsError::Format { path: path.into(), reason: error.to_string() })
+        .map_err(|error| WeightsError::Encode { path: path.into(), reason: error.to_string() })
 }
 
 /// What PyTorch's libraries look for before they open a file.
@@ -72,5 +72,5 @@ fn views<'a>(
             view.map(|view| (key.as_str(), view))
         })
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| WeightsError::Format { path: path.into(), reason: error.to_string() })
+        .map_err(|error| WeightsError::Encode { path: path.into(), reason: error.to_string() })
 }

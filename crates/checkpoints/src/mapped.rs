@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 /// A read-only view of a file. Only the parts that are touched are read from disk.
+#[derive(Debug)]
 pub(crate) struct MappedFile {
     map: memmap2::Mmap,
 }
