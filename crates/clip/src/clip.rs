@@ -1,12 +1,12 @@
 //! The two towers as one model.
 
 use crate::config::{ClipConfig, ConfigError, Listed};
+use crate::image_tower::{IMAGE_TOWER, ImageTower};
 use crate::init;
 use crate::injection::{Injection, Scope};
 use crate::parameters::{NamedParameter, Part, filled, named, shapes, vacant};
 use crate::text::{TEXT_TOWER, TextTower};
 use crate::token_batch::TokenBatch;
-use crate::vit::{IMAGE_TOWER, ImageTower};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use std::collections::{BTreeMap, BTreeSet};

@@ -20,11 +20,18 @@ pub struct ClipConfig {
     pub logit_scale_init: f64,
 }
 
-/// The image tower: a vision transformer (Dosovitskiy et al. 2021) with CLIP's extra LayerNorm
-/// before the blocks.
+/// The image tower.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ImageConfig {
+    /// A vision transformer.
+    Vit(VitConfig),
+}
+
+/// A vision transformer (Dosovitskiy et al. 2021) with CLIP's extra LayerNorm before the blocks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ImageConfig {
+pub struct VitConfig {
     /// Side of the square input image, in pixels.
     pub resolution: usize,
     /// Side of a square patch, in pixels; divides `resolution`.
@@ -99,6 +106,28 @@ pub enum Activation {
 }
 
 impl ImageConfig {
+    /// Side of the square input image, in pixels.
+    pub fn resolution(&self) -> usize {
+        match self {
+            Self::Vit(vit) => vit.resolution,
+        }
+    }
+
+    fn check(&self, check: &mut Check) {
+        match self {
+            Self::Vit(vit) => vit.check(check),
+        }
+    }
+
+    /// Number of parameters, with the projection to `embed_dim`.
+    fn parameter_count(&self, embed_dim: usize) -> u128 {
+        match self {
+            Self::Vit(vit) => vit.parameter_count(embed_dim),
+        }
+    }
+}
+
+impl VitConfig {
     /// Number of patches along one side.
     pub fn grid(&self) -> usize {
         self.resolution.checked_div(self.patch).unwrap_or(0)
@@ -113,6 +142,28 @@ impl ImageConfig {
     pub fn patch_values(&self) -> usize {
         3 * self.patch * self.patch
     }
+
+    fn check(&self, check: &mut Check) {
+        check.size("image.resolution", self.resolution, SIZE_LIMIT);
+        check.size("image.patch", self.patch, SIZE_LIMIT);
+        check.multiple(("image.resolution", self.resolution), ("image.patch", self.patch));
+        check.tower("image", self.width, self.layers, self.heads, self.mlp_width, self.layer_norm_eps);
+    }
+
+    fn parameter_count(&self, embed_dim: usize) -> u128 {
+        let (grid, width) = (self.grid() as u128, self.width as u128);
+        self.patch_values() as u128 * width
+            + (grid * grid + 1) * width
+            + 5 * width
+            + blocks(self.width, self.layers, self.mlp_width)
+            + width * embed_dim as u128
+    }
+}
+
+/// Number of parameters of a stack of transformer blocks.
+fn blocks(width: usize, layers: usize, mlp: usize) -> u128 {
+    let (width, layers, mlp) = (width as u128, layers as u128, mlp as u128);
+    layers * (4 * width * width + 4 * width + 2 * width * mlp + mlp + width + 4 * width)
 }
 
 /// A configuration that no model can have. Lists every fault, not only the first.
@@ -193,10 +244,7 @@ impl ClipConfig {
         let mut check = Check { faults: Vec::new() };
         let (image, text) = (&self.image, &self.text);
         check.size("embed_dim", self.embed_dim, SIZE_LIMIT);
-        check.size("image.resolution", image.resolution, SIZE_LIMIT);
-        check.size("image.patch", image.patch, SIZE_LIMIT);
-        check.multiple(("image.resolution", image.resolution), ("image.patch", image.patch));
-        check.tower("image", image.width, image.layers, image.heads, image.mlp_width, image.layer_norm_eps);
+        image.check(&mut check);
         check.size("text.vocab", text.vocab, SIZE_LIMIT);
         check.size("text.context", text.context, SIZE_LIMIT);
         check.tower("text", text.width, text.layers, text.heads, text.mlp_width, text.layer_norm_eps);
@@ -215,24 +263,14 @@ impl ClipConfig {
 
     /// Number of parameters of both towers, of their projections and the logit scale.
     pub fn parameter_count(&self) -> u128 {
-        let (image, text) = (&self.image, &self.text);
+        let text = &self.text;
         let wide = |value: usize| value as u128;
-        let blocks = |width: usize, layers: usize, mlp: usize| {
-            let (width, mlp) = (wide(width), wide(mlp));
-            wide(layers) * (4 * width * width + 4 * width + 2 * width * mlp + mlp + width + 4 * width)
-        };
-        let grid = wide(image.grid());
-        let image_width = wide(image.width);
-        let text_width = wide(text.width);
-        3 * wide(image.patch) * wide(image.patch) * image_width
-            + (grid * grid + 1) * image_width
-            + 5 * image_width
-            + blocks(image.width, image.layers, image.mlp_width)
-            + image_width * wide(self.embed_dim)
-            + (wide(text.vocab) + wide(text.context)) * text_width
-            + 2 * text_width
+        let width = wide(text.width);
+        self.image.parameter_count(self.embed_dim)
+            + (wide(text.vocab) + wide(text.context)) * width
+            + 2 * width
             + blocks(text.width, text.layers, text.mlp_width)
-            + text_width * wide(self.embed_dim)
+            + width * wide(self.embed_dim)
             + 1
     }
 }

@@ -3,7 +3,7 @@
 //! Every parameter has a stream of its own, keyed by its path, so that the values of one do not
 //! depend on which others exist or in what order they are drawn.
 
-use crate::config::ClipConfig;
+use crate::config::{ClipConfig, ImageConfig};
 use crate::text::TEXT_TOWER;
 use burn::tensor::{Device, Tensor, TensorData};
 use regulus_images::random::Stream;
@@ -41,9 +41,9 @@ pub(crate) fn parameter(
 /// which is uniform within `1 / sqrt(inputs)` for weights and biases.
 fn start(config: &ClipConfig, path: &str) -> Start {
     let in_text = path.starts_with(TEXT_TOWER);
-    let (width, mlp_width) = match in_text {
-        true => (config.text.width, config.text.mlp_width),
-        false => (config.image.width, config.image.mlp_width),
+    let (width, mlp_width, patch_values) = match &config.image {
+        _ if in_text => (config.text.width, config.text.mlp_width, 0),
+        ImageConfig::Vit(vit) => (vit.width, vit.mlp_width, vit.patch_values()),
     };
     let by_inputs = |inputs: usize| 1.0 / (inputs as f64).sqrt();
     let (module, name) = path.rsplit_once('.').unwrap_or(("", path));
@@ -57,7 +57,7 @@ fn start(config: &ClipConfig, path: &str) -> Start {
         }
         (_, "positional_embedding") => Start::Normal(if in_text { 0.01 } else { by_inputs(width) }),
         ("token_embedding", _) => Start::Normal(0.02),
-        ("conv1", _) => Start::Uniform(by_inputs(config.image.patch_values())),
+        ("conv1", _) => Start::Uniform(by_inputs(patch_values)),
         ("c_proj", _) => Start::Uniform(by_inputs(mlp_width)),
         _ => Start::Uniform(by_inputs(width)),
     }

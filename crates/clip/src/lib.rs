@@ -5,6 +5,7 @@ mod clip;
 mod config;
 mod hf;
 mod hidden_states;
+mod image_tower;
 mod init;
 mod injection;
 mod parameters;
@@ -16,14 +17,17 @@ mod vit;
 mod weights;
 
 pub use clip::{Clip, ParameterError, ParameterFault, normalise};
-pub use config::{Activation, ClipConfig, ConfigError, ConfigFault, ImageConfig, Pooling, TextConfig};
+pub use config::{
+    Activation, ClipConfig, ConfigError, ConfigFault, ImageConfig, Pooling, TextConfig, VitConfig,
+};
 pub use hf::{LoadError, LoadedClip, SaveError};
 pub use hidden_states::HiddenStates;
+pub use image_tower::ImageTower;
 pub use injection::{Injection, WeightChange};
 pub use parameters::{NamedParameter, Part};
 pub use pretrained::{PartsError, PartsFault, Pretrained, Source};
 pub use text::TextTower;
 pub use token_batch::{TokenBatch, TokenBatchError};
 pub use tokenizer::{TokenizeError, Tokenizer, TokenizerError};
-pub use vit::ImageTower;
+pub use vit::VisionTransformer;
 pub use weights::{TensorFault, WeightsError};

@@ -58,9 +58,23 @@ pub(crate) fn filled<M: Module>(module: M, source: &mut dyn FnMut(&str, &[usize]
 }
 
 /// The names of the modules that a walk is inside of.
+///
+/// Burn counts the variant of an enum as a module; a path goes without it.
 struct ModulePath(Vec<String>);
 
 impl ModulePath {
+    fn enter(&mut self, name: &str, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.0.push(name.to_string());
+        }
+    }
+
+    fn exit(&mut self, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.0.pop();
+        }
+    }
+
     fn below(prefix: &str) -> Self {
         Self(if prefix.is_empty() { Vec::new() } else { vec![prefix.to_string()] })
     }
@@ -76,12 +90,12 @@ struct ShapeVisitor {
 }
 
 impl ModuleVisitor for ShapeVisitor {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.0.push(name.to_string());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.0.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -95,12 +109,12 @@ struct ValueVisitor {
 }
 
 impl ModuleVisitor for ValueVisitor {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.0.push(name.to_string());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.0.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -117,12 +131,12 @@ struct Filler<'a> {
 }
 
 impl ModuleMapper for Filler<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.0.push(name.to_string());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.0.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {

@@ -170,7 +170,7 @@ fn check_parts(
     preprocess: &Preprocess,
 ) -> Result<(), PartsError> {
     let mut faults = Vec::new();
-    let (crop, resolution) = (preprocess.crop, config.image.resolution);
+    let (crop, resolution) = (preprocess.crop, config.image.resolution());
     if crop != resolution {
         faults.push(PartsFault::Resolution { crop, resolution });
     }

@@ -1,16 +1,14 @@
-//! The image tower: a vision transformer.
+//! The vision transformer of CLIP's image tower.
 
 use crate::block::{BlockShape, LayerNorm, Transformer};
-use crate::config::ImageConfig;
+use crate::config::VitConfig;
 use crate::hidden_states::HiddenStates;
+use crate::image_tower::IMAGE_TOWER;
 use crate::injection::{Injection, Scope};
 use crate::parameters::vacant;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use regulus_kernels::{AttentionMask, linear};
-
-/// Where the image tower's parameters are found in the model.
-pub(crate) const IMAGE_TOWER: &str = "visual";
 
 /// Cuts an image into patches and maps each to the tower's width. A convolution whose stride is
 /// its size, written as a matrix product.
@@ -39,7 +37,7 @@ impl PatchEmbedding {
 
 /// CLIP's vision transformer: its feature is read at a class token that is put before the patches.
 #[derive(Module, Debug)]
-pub struct ImageTower {
+pub struct VisionTransformer {
     conv1: PatchEmbedding,
     /// `[width]`
     class_embedding: Param<Tensor<1>>,
@@ -52,8 +50,8 @@ pub struct ImageTower {
     proj: Param<Tensor<2>>,
 }
 
-impl ImageTower {
-    pub(crate) fn vacant(config: &ImageConfig, embed_dim: usize, device: &Device) -> Self {
+impl VisionTransformer {
+    pub(crate) fn vacant(config: &VitConfig, embed_dim: usize, device: &Device) -> Self {
         let width = config.width;
         let shape = BlockShape {
             width,

@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let clip = Clip::init(&recipe.model, recipe.seed, &device).map_err(Failure::request)?;
     let tokenizer =
         Tokenizer::word_level(&[&VOCABULARY[..], &[UNKNOWN]].concat()).map_err(Failure::request)?;
-    let preprocess = Preprocess::clip(recipe.model.image.resolution);
+    let preprocess = Preprocess::clip(recipe.model.image.resolution());
     // Put together once before training, so that parts that contradict each other are told now.
     Pretrained::from_parts(recipe.model.clone(), clip.clone(), tokenizer.clone(), preprocess.clone())
         .map_err(Failure::request)?;

@@ -4,7 +4,7 @@
 //! of the format. Those here are the ones of `transformers` 5 (`configuration_clip.py`).
 
 use super::{Json, LoadError, SaveError};
-use crate::config::{Activation, ClipConfig, ImageConfig, Pooling, TextConfig};
+use crate::config::{Activation, ClipConfig, ImageConfig, Pooling, TextConfig, VitConfig};
 use serde::{Deserialize, Serialize};
 
 /// The end-of-text id of configurations that were written before the right one was; HF then reads
@@ -71,7 +71,7 @@ pub(crate) fn parse(json: &Json) -> Result<ClipConfig, LoadError> {
     let pooling = if eot_id == LEGACY_EOT_ID { Pooling::HighestId } else { Pooling::FirstEot };
     let config = ClipConfig {
         embed_dim: raw.projection_dim.unwrap_or(512),
-        image: ImageConfig {
+        image: ImageConfig::Vit(VitConfig {
             resolution: side(json, "vision_config.image_size", vision.image_size, 224)?,
             patch: side(json, "vision_config.patch_size", vision.patch_size, 32)?,
             width: vision.hidden_size.unwrap_or(768),
@@ -80,7 +80,7 @@ pub(crate) fn parse(json: &Json) -> Result<ClipConfig, LoadError> {
             mlp_width: vision.intermediate_size.unwrap_or(3072),
             activation: activation(json, "vision_config.hidden_act", vision.hidden_act)?,
             layer_norm_eps: vision.layer_norm_eps.unwrap_or(1e-5),
-        },
+        }),
         text: TextConfig {
             vocab: text.vocab_size.unwrap_or(49408),
             context: text.max_position_embeddings.unwrap_or(77),
@@ -166,7 +166,8 @@ struct SavedVision<'a> {
 
 /// The `config.json` of a model.
 pub(crate) fn to_json(config: &ClipConfig) -> Result<String, SaveError> {
-    let (image, text) = (&config.image, &config.text);
+    let ImageConfig::Vit(image) = &config.image;
+    let text = &config.text;
     let eos_token_id = match text.pooling {
         Pooling::HighestId => LEGACY_EOT_ID,
         Pooling::FirstEot if text.eot_id == LEGACY_EOT_ID => {

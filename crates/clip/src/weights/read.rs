@@ -50,7 +50,8 @@ fn faults<M: Module>(module: &M, layout: &dyn Layout, checkpoint: &Checkpoint) -
         let found = tensor.dtype();
         (!found.is_float()).then(|| TensorFault::Type { key, found: found.to_string() })
     });
-    let found = checkpoint.tensors().filter(|(key, _)| !expected.contains_key(*key) && !layout.is_harmless(key));
+    let found =
+        checkpoint.tensors().filter(|(key, _)| !expected.contains_key(*key) && !layout.is_harmless(key));
     let unused = found
         .map(|(key, tensor)| TensorFault::Unused { key: key.to_string(), found: tensor.shape().to_vec() });
     let mut faults: Vec<TensorFault> = wanted.chain(unused).collect();

@@ -1,7 +1,9 @@
 //! Devices, small models and comparisons that the tests share.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use regulus_clip::{Activation, Clip, ClipConfig, ImageConfig, Pooling, Pretrained, TextConfig, Tokenizer};
+use regulus_clip::{
+    Activation, Clip, ClipConfig, ImageConfig, Pooling, Pretrained, TextConfig, Tokenizer, VitConfig,
+};
 use regulus_images::Preprocess;
 use regulus_images::random::Stream;
 use safetensors::{Dtype, SafeTensors};
@@ -103,7 +105,7 @@ pub fn assert_close<const D: usize>(
 pub fn small_config() -> ClipConfig {
     ClipConfig {
         embed_dim: 6,
-        image: ImageConfig {
+        image: ImageConfig::Vit(VitConfig {
             resolution: 8,
             patch: 4,
             width: 12,
@@ -112,7 +114,7 @@ pub fn small_config() -> ClipConfig {
             mlp_width: 20,
             activation: Activation::QuickGelu,
             layer_norm_eps: 1e-5,
-        },
+        }),
         text: TextConfig {
             vocab: 7,
             context: 9,

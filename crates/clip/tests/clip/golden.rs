@@ -3,8 +3,8 @@
 use crate::common::{Recorded, assert_close, devices, golden};
 use burn::tensor::{Device, Tensor};
 use regulus_clip::{
-    Activation, Clip, ClipConfig, ImageConfig, Injection, LoadedClip, Part, Pooling, TextConfig, TokenBatch,
-    normalise,
+    Activation, Clip, ClipConfig, ImageConfig, ImageTower, Injection, LoadedClip, Part, Pooling, TextConfig,
+    TokenBatch, VitConfig, normalise,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,8 @@ fn hf_image_tower_agrees() {
     for device in devices() {
         let io = Recorded::read("hf_vit/io.safetensors");
         let clip = LoadedClip::load(&golden("hf_vit"), &device).unwrap().clip;
-        let states = clip.visual.hidden_states(io.tensor("pixel_values", &device), &Injection::none());
+        let ImageTower::Vit(vit) = &clip.visual else { panic!("another architecture") };
+        let states = vit.hidden_states(io.tensor("pixel_values", &device), &Injection::none());
         let expect = |name: &str| io.tensor::<3>(name, &device);
         assert_close("embeddings", &states.embeddings, &expect("vision_embeddings"), HIDDEN);
         assert_close("block input", &states.block_input, &expect("vision_pre_layernorm"), HIDDEN);
@@ -89,7 +90,7 @@ fn hf_texts_with_the_old_end_id_are_read_at_the_highest_id() {
 fn openai_model(device: &Device) -> (ClipConfig, Clip) {
     let config = ClipConfig {
         embed_dim: 32,
-        image: ImageConfig {
+        image: ImageConfig::Vit(VitConfig {
             resolution: 32,
             patch: 8,
             width: 64,
@@ -98,7 +99,7 @@ fn openai_model(device: &Device) -> (ClipConfig, Clip) {
             mlp_width: 256,
             activation: Activation::QuickGelu,
             layer_norm_eps: 1e-5,
-        },
+        }),
         text: TextConfig {
             vocab: 150,
             context: 20,

@@ -1,7 +1,9 @@
 //! Names, order and initial values of the parameters.
 
 use crate::common::{devices, golden, small_config, values};
-use regulus_clip::{Activation, Clip, ClipConfig, ImageConfig, ParameterFault, Part, Pooling, TextConfig};
+use regulus_clip::{
+    Activation, Clip, ClipConfig, ImageConfig, ParameterFault, Part, Pooling, TextConfig, VitConfig,
+};
 use std::collections::BTreeMap;
 
 fn recorded_config() -> ClipConfig {
@@ -9,7 +11,7 @@ fn recorded_config() -> ClipConfig {
     let (activation, layer_norm_eps) = (Activation::QuickGelu, 1e-5);
     ClipConfig {
         embed_dim: 16,
-        image: ImageConfig {
+        image: ImageConfig::Vit(VitConfig {
             resolution: 16,
             patch: 4,
             width,
@@ -18,7 +20,7 @@ fn recorded_config() -> ClipConfig {
             mlp_width,
             activation,
             layer_norm_eps,
-        },
+        }),
         text: TextConfig {
             vocab: 100,
             context: 16,
@@ -116,7 +118,8 @@ fn initial_values_depend_on_seed_and_path_only() {
     for device in devices() {
         let deeper = |layers| {
             let mut config = small_config();
-            config.image.layers = layers;
+            let ImageConfig::Vit(vit) = &mut config.image else { panic!("another architecture") };
+            vit.layers = layers;
             config
         };
         let drawn = |config: &ClipConfig, seed| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use regulus_clip::{Activation, Clip, ClipConfig, ImageConfig, Pooling, TextConfig};
+use regulus_clip::{Activation, Clip, ClipConfig, ImageConfig, Pooling, TextConfig, VitConfig};
 use regulus_trainer::batches::{Batch, BatchSource, ImageSet};
 use regulus_trainer::device::by_name;
 use safetensors::{Dtype, SafeTensors};
@@ -95,7 +95,7 @@ pub fn tiny_clip(common: &Case, device: &Device) -> Clip {
     let (image_width, text_width) = (size("vw"), size("tw"));
     let config = ClipConfig {
         embed_dim: size("embed"),
-        image: ImageConfig {
+        image: ImageConfig::Vit(VitConfig {
             resolution: size("res"),
             patch: size("patch"),
             width: image_width,
@@ -104,7 +104,7 @@ pub fn tiny_clip(common: &Case, device: &Device) -> Clip {
             mlp_width: 4 * image_width,
             activation: Activation::QuickGelu,
             layer_norm_eps: 1e-5,
-        },
+        }),
         text: TextConfig {
             vocab: size("vocab"),
             context: size("ctx"),

@@ -1,0 +1,57 @@
+//! The image tower, whatever its architecture.
+
+use crate::config::ImageConfig;
+use crate::injection::Injection;
+use crate::vit::VisionTransformer;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+/// Where the image tower's parameters are found in the model.
+pub(crate) const IMAGE_TOWER: &str = "visual";
+
+/// The image tower.
+#[derive(Module, Debug)]
+pub enum ImageTower {
+    /// A vision transformer.
+    Vit(VisionTransformer),
+}
+
+impl ImageTower {
+    pub(crate) fn vacant(config: &ImageConfig, embed_dim: usize, device: &Device) -> Self {
+        match config {
+            ImageConfig::Vit(vit) => Self::Vit(VisionTransformer::vacant(vit, embed_dim, device)),
+        }
+    }
+
+    /// Width of the features after the projection.
+    pub fn embed_dim(&self) -> usize {
+        match self {
+            Self::Vit(vit) => vit.embed_dim(),
+        }
+    }
+
+    /// What the projection, and a linear probe, reads: one vector per image.
+    ///
+    /// # Shapes
+    /// - `pixels`: `[batch, 3, resolution, resolution]`, normalised as the model expects
+    /// - output: `[batch, width]`
+    ///
+    /// # Panics
+    /// If the pixels are not of the model's resolution.
+    pub fn pooled(&self, pixels: Tensor<4>, injection: &Injection) -> Tensor<2> {
+        match self {
+            Self::Vit(vit) => vit.pooled(pixels, injection),
+        }
+    }
+
+    /// Projects [`Self::pooled`] into the shared embedding space.
+    ///
+    /// # Shapes
+    /// - `pooled`: `[batch, width]`
+    /// - output: `[batch, embed_dim]`, not normalised
+    pub fn project(&self, pooled: Tensor<2>, injection: &Injection) -> Tensor<2> {
+        match self {
+            Self::Vit(vit) => vit.project(pooled, injection),
+        }
+    }
+}
