@@ -156,7 +156,7 @@ impl Transformer {
         Self { resblocks: (0..layers).map(|_| Block::vacant(shape, device)).collect() }
     }
 
-    /// Runs all blocks and shows `observe` the output of each.
+    /// Runs all blocks on what `input` makes of each block's input, and shows `observe` the output of each.
     ///
     /// # Shapes
     /// - `x`: `[batch, positions, width]`
@@ -165,11 +165,12 @@ impl Transformer {
         &self,
         mut x: Tensor<3>,
         scope: &Scope<'_>,
+        input: impl Fn(usize, Tensor<3>) -> Tensor<3>,
         mut observe: impl FnMut(&Tensor<3>),
     ) -> Tensor<3> {
         let blocks = scope.enter("resblocks");
         for (index, block) in self.resblocks.iter().enumerate() {
-            x = block.forward(x, &blocks.item(index));
+            x = block.forward(input(index, x), &blocks.item(index));
             observe(&x);
         }
         x

@@ -5,6 +5,7 @@
 //! for every weight that they read. Several changes of one weight are applied in order, so that
 //! methods stack.
 
+use crate::prompts::DeepPrompts;
 use burn::module::Param;
 use burn::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ pub trait WeightChange: Send + Sync {
     fn apply(&self, base: Tensor<1>, shape: &[usize]) -> Tensor<1>;
 }
 
-/// An ordered list of weight changes per parameter path.
+/// An ordered list of weight changes per parameter path, and prompts for both towers.
 ///
 /// Paths are the canonical names of [`Clip::parameters`](crate::Clip::parameters), such as
 /// `visual.transformer.resblocks.0.attn.in_proj_weight`. A path that the model does not have
@@ -30,6 +31,8 @@ pub trait WeightChange: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Injection {
     changes: BTreeMap<String, Vec<Arc<dyn WeightChange>>>,
+    image_prompts: DeepPrompts,
+    text_prompts: DeepPrompts,
 }
 
 impl Injection {
@@ -54,8 +57,40 @@ impl Injection {
         self.change(path, Arc::new(Replace(value)))
     }
 
-    /// Whether nothing is changed.
-    pub fn is_empty(&self) -> bool {
+    /// Puts prompts behind the patches of every image and overwrites them at the input of each further layer
+    /// that has some. Only vision transformers read them.
+    ///
+    /// # Shapes
+    /// - `layers`: `[prompts, width]` for the first layer, the second, and so on, all of the same size
+    #[must_use]
+    pub fn image_prompts(mut self, layers: Vec<Tensor<2>>) -> Self {
+        self.image_prompts = DeepPrompts::new(layers);
+        self
+    }
+
+    /// Puts prompts in the place of the words behind the start token of every text and overwrites them at the
+    /// input of each further layer that has some. The texts must have words (placeholders) in these places.
+    ///
+    /// # Shapes
+    /// - `layers`: `[prompts, width]` for the first layer, the second, and so on, all of the same size
+    #[must_use]
+    pub fn text_prompts(mut self, layers: Vec<Tensor<2>>) -> Self {
+        self.text_prompts = DeepPrompts::new(layers);
+        self
+    }
+
+    /// Prompts of the image tower.
+    pub(crate) fn prompts_of_images(&self) -> &DeepPrompts {
+        &self.image_prompts
+    }
+
+    /// Prompts of the text tower.
+    pub(crate) fn prompts_of_texts(&self) -> &DeepPrompts {
+        &self.text_prompts
+    }
+
+    /// Whether no weight is changed.
+    fn changes_no_weight(&self) -> bool {
         self.changes.is_empty()
     }
 
@@ -75,7 +110,14 @@ impl Injection {
 
 impl fmt::Debug for Injection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_map().entries(self.changes.iter().map(|(path, list)| (path, list.len()))).finish()
+        let changes: BTreeMap<&String, usize> =
+            self.changes.iter().map(|(path, list)| (path, list.len())).collect();
+        formatter
+            .debug_struct("Injection")
+            .field("changes", &changes)
+            .field("image_prompt_layers", &self.image_prompts.layers().len())
+            .field("text_prompt_layers", &self.text_prompts.layers().len())
+            .finish()
     }
 }
 
@@ -100,7 +142,7 @@ pub(crate) struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The root of the model.
     pub(crate) fn root(injection: &'a Injection) -> Self {
-        Self { injection, prefix: (!injection.is_empty()).then(String::new) }
+        Self { injection, prefix: (!injection.changes_no_weight()).then(String::new) }
     }
 
     /// The part `name` of this place.

@@ -10,6 +10,7 @@ mod init;
 mod injection;
 mod parameters;
 mod pretrained;
+mod prompts;
 mod text;
 mod token_batch;
 mod tokenizer;

@@ -66,8 +66,8 @@ impl TextTower {
     /// - output: `[texts, width]`
     pub fn pooled(&self, tokens: &TokenBatch, injection: &Injection) -> Tensor<2> {
         let scope = Scope::root(injection).enter(TEXT_TOWER);
-        let x = self.embed(tokens, &scope);
-        let x = self.transformer.forward(x, &scope.enter("transformer"), |_| {});
+        let x = self.embed(tokens, injection, &scope);
+        let x = self.blocks(x, injection, &scope, |_| {});
         let ends: Tensor<3> = at_ends(x, tokens).unsqueeze_dim(1);
         self.ln_final.forward(ends, &scope.enter("ln_final")).squeeze_dim(1)
     }
@@ -85,25 +85,36 @@ impl TextTower {
     /// All intermediate results of the forward pass.
     pub fn hidden_states(&self, tokens: &TokenBatch, injection: &Injection) -> HiddenStates {
         let scope = Scope::root(injection).enter(TEXT_TOWER);
-        let embeddings = self.embed(tokens, &scope);
+        let embeddings = self.embed(tokens, injection, &scope);
         let mut blocks = Vec::new();
-        let last = self
-            .transformer
-            .forward(embeddings.clone(), &scope.enter("transformer"), |x| blocks.push(x.clone()));
+        let last = self.blocks(embeddings.clone(), injection, &scope, |x| blocks.push(x.clone()));
         let normalised = self.ln_final.forward(last, &scope.enter("ln_final"));
         let pooled = at_ends(normalised.clone(), tokens);
         let features = self.project(pooled.clone(), injection);
         HiddenStates { block_input: embeddings.clone(), embeddings, blocks, normalised, pooled, features }
     }
 
-    fn embed(&self, tokens: &TokenBatch, scope: &Scope<'_>) -> Tensor<3> {
+    fn blocks(
+        &self,
+        x: Tensor<3>,
+        injection: &Injection,
+        scope: &Scope<'_>,
+        observe: impl FnMut(&Tensor<3>),
+    ) -> Tensor<3> {
+        let prompts = injection.prompts_of_texts();
+        let input = |layer, x| prompts.text_block_input(layer, x);
+        self.transformer.forward(x, &scope.enter("transformer"), input, observe)
+    }
+
+    fn embed(&self, tokens: &TokenBatch, injection: &Injection, scope: &Scope<'_>) -> Tensor<3> {
         let table = scope.enter("token_embedding").weight("weight", &self.token_embedding.weight);
         let device = table.device();
         let [_, width] = table.dims();
         let ids = TensorData::new(tokens.ids.clone(), [tokens.ids.len()]);
         let words = table.select(0, Tensor::<1, Int>::from_data(ids, &device));
         let positions = scope.weight("positional_embedding", &self.positional_embedding);
-        words.reshape([tokens.texts, tokens.length, width])
+        let words = words.reshape([tokens.texts, tokens.length, width]);
+        injection.prompts_of_texts().after_start(words)
             + positions.narrow(0, 0, tokens.length).unsqueeze()
     }
 }

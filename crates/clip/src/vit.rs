@@ -87,8 +87,8 @@ impl VisionTransformer {
     /// If the pixels are not of the model's resolution.
     pub fn pooled(&self, pixels: Tensor<4>, injection: &Injection) -> Tensor<2> {
         let scope = Scope::root(injection).enter(IMAGE_TOWER);
-        let x = self.block_input(self.embed(pixels, &scope), &scope);
-        let x = self.transformer.forward(x, &scope.enter("transformer"), |_| {});
+        let x = self.block_input(self.embed(pixels, &scope), injection, &scope);
+        let x = self.blocks(x, injection, &scope, |_| {});
         let class = x.narrow(1, 0, 1);
         self.ln_post.forward(class, &scope.enter("ln_post")).squeeze_dim(1)
     }
@@ -112,11 +112,9 @@ impl VisionTransformer {
     pub fn hidden_states(&self, pixels: Tensor<4>, injection: &Injection) -> HiddenStates {
         let scope = Scope::root(injection).enter(IMAGE_TOWER);
         let embeddings = self.embed(pixels, &scope);
-        let block_input = self.block_input(embeddings.clone(), &scope);
+        let block_input = self.block_input(embeddings.clone(), injection, &scope);
         let mut blocks = Vec::new();
-        let last = self
-            .transformer
-            .forward(block_input.clone(), &scope.enter("transformer"), |x| blocks.push(x.clone()));
+        let last = self.blocks(block_input.clone(), injection, &scope, |x| blocks.push(x.clone()));
         let normalised = self.ln_post.forward(last, &scope.enter("ln_post"));
         let pooled: Tensor<2> = normalised.clone().narrow(1, 0, 1).squeeze_dim(1);
         let features = self.project(pooled.clone(), injection);
@@ -132,7 +130,20 @@ impl VisionTransformer {
         Tensor::cat(vec![class, patches], 1) + positions.unsqueeze()
     }
 
-    fn block_input(&self, embeddings: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
-        self.ln_pre.forward(embeddings, &scope.enter("ln_pre"))
+    fn block_input(&self, embeddings: Tensor<3>, injection: &Injection, scope: &Scope<'_>) -> Tensor<3> {
+        let positions = injection.prompts_of_images().appended_to(embeddings);
+        self.ln_pre.forward(positions, &scope.enter("ln_pre"))
+    }
+
+    fn blocks(
+        &self,
+        x: Tensor<3>,
+        injection: &Injection,
+        scope: &Scope<'_>,
+        observe: impl FnMut(&Tensor<3>),
+    ) -> Tensor<3> {
+        let prompts = injection.prompts_of_images();
+        let input = |layer, x| prompts.image_block_input(layer, x);
+        self.transformer.forward(x, &scope.enter("transformer"), input, observe)
     }
 }
