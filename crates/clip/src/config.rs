@@ -113,6 +113,19 @@ impl ImageConfig {
         }
     }
 
+    /// Side of a patch, in pixels; `None` for a tower without patches.
+    pub fn patch(&self) -> Option<usize> {
+        match self {
+            Self::Vit(vit) => Some(vit.patch),
+        }
+    }
+
+    pub(crate) fn set_resolution(&mut self, resolution: usize) {
+        match self {
+            Self::Vit(vit) => vit.resolution = resolution,
+        }
+    }
+
     fn check(&self, check: &mut Check) {
         match self {
             Self::Vit(vit) => vit.check(check),

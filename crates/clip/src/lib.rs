@@ -3,7 +3,7 @@
 mod block;
 mod clip;
 mod config;
-mod hf;
+mod formats;
 mod hidden_states;
 mod image_tower;
 mod init;
@@ -11,6 +11,7 @@ mod injection;
 mod parameters;
 mod pretrained;
 mod prompts;
+mod resolution;
 mod text;
 mod token_batch;
 mod tokenizer;
@@ -21,12 +22,13 @@ pub use clip::{Clip, ParameterError, ParameterFault, normalise};
 pub use config::{
     Activation, ClipConfig, ConfigError, ConfigFault, ImageConfig, Pooling, TextConfig, VitConfig,
 };
-pub use hf::{LoadError, LoadedClip, SaveError};
+pub use formats::{LoadError, LoadedClip, Notice, Publisher, SaveError};
 pub use hidden_states::HiddenStates;
 pub use image_tower::ImageTower;
 pub use injection::{Injection, WeightChange};
 pub use parameters::{NamedParameter, Part};
 pub use pretrained::{PartsError, PartsFault, Pretrained, Source};
+pub use resolution::ResolutionError;
 pub use text::TextTower;
 pub use token_batch::{TokenBatch, TokenBatchError};
 pub use tokenizer::{TokenizeError, Tokenizer, TokenizerError};

@@ -5,11 +5,15 @@
 
 use crate::clip::Clip;
 use crate::config::{ClipConfig, Listed, Pooling};
-use crate::hf::{self, HfClipLayout, Json, LoadError, LoadedClip, SaveError};
+use crate::formats::hf::{self, HfClipLayout};
+use crate::formats::{
+    Description, Json, LoadError, LoadedClip, ModelFiles, Notice, Publisher, SaveError, describe, existing,
+};
+use crate::resolution::ResolutionError;
 use crate::tokenizer::Tokenizer;
 use crate::weights;
 use burn::tensor::Device;
-use regulus_checkpoints::sha256;
+use regulus_checkpoints::{Checkpoint, sha256};
 use regulus_images::Preprocess;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,22 +35,42 @@ pub struct Pretrained {
     /// memory, that of the file which [`Self::save`] writes. After a change of `clip` it still
     /// names the model that was loaded; [`Self::from_parts`] gives the changed one its own.
     pub sha256: String,
+    /// What loading decided and a user should know.
+    pub notices: Vec<Notice>,
 }
+
+/// Files that describe the weights beside them.
+const DESCRIBING: [&str; 9] = [
+    "config.json",
+    "open_clip_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "bpe_simple_vocab_16e6.txt.gz",
+    "bpe_simple_vocab_16e6.txt",
+];
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// It was put together in memory, for example by pre-training.
     Memory,
-    /// A folder in the layout of HF `CLIPModel`.
-    HfFolder(PathBuf),
+    /// It was loaded.
+    Path {
+        /// The model folder or weights file.
+        path: PathBuf,
+        /// Whose layout it has.
+        publisher: Publisher,
+    },
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => formatter.write_str("memory"),
-            Self::HfFolder(path) => path.display().fmt(formatter),
+            Self::Path { path, publisher } => write!(formatter, "{} ({publisher})", path.display()),
         }
     }
 }
@@ -89,32 +113,70 @@ pub enum PartsFault {
 }
 
 impl Pretrained {
-    /// Loads a folder in the layout of HF `CLIPModel`: `config.json`, `model.safetensors`,
-    /// `tokenizer.json` and `preprocessor_config.json`.
+    /// Loads the model at `path`: a folder of HF `CLIPModel`, OpenAI or open_clip, or a weights file.
+    ///
+    /// Preprocessing and tokenizer come from the folder. Folders of HF must bring both; for the others they are
+    /// what their publisher's code has built in.
     ///
     /// # Errors
     /// [`LoadError`]: a file that is missing or damaged, a value that is not supported, weights
     /// that do not fit (all of them are listed), or files that contradict each other.
-    pub fn load(directory: impl AsRef<Path>, device: &Device) -> Result<Self, LoadError> {
-        let directory = directory.as_ref();
-        let tokenizer_path = hf::existing(directory, hf::TOKENIZER_FILE, "the model's tokenizer")?;
-        let json = Json::read(directory, hf::PREPROCESS_FILE, "the preprocessing of the model's images")?;
-        let preprocess = hf::preprocess::parse(&json)?;
-        let tokenizer = Tokenizer::from_hf_file(&tokenizer_path)?;
-        let LoadedClip { config, clip, sha256 } = LoadedClip::load(directory, device)?;
-        check_parts(&config, &tokenizer, &preprocess)
-            .map_err(|source| LoadError::Parts { path: directory.into(), source })?;
-        let source = Source::HfFolder(directory.into());
-        Ok(Self { config, clip, tokenizer, preprocess, source, sha256 })
+    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self, LoadError> {
+        let path = path.as_ref();
+        let files = ModelFiles::find(path)?;
+        let checkpoint = Checkpoint::open(&files.weights)?;
+        let mut description = describe(&files, &checkpoint)?;
+        let tokenizer = tokenizer(&files, &mut description)?;
+        let preprocess = match description.preprocess.take() {
+            Some(preprocess) => preprocess,
+            None => hf::preprocess::parse(&Json::read(
+                files.folder(),
+                hf::PREPROCESS_FILE,
+                "the preprocessing of the model's images",
+            )?)?,
+        };
+        check_parts(&description.config, &tokenizer, &preprocess)
+            .map_err(|source| LoadError::Parts { path: path.into(), source })?;
+        let LoadedClip { config, clip, sha256, publisher, notices } =
+            LoadedClip::read(description, &checkpoint, device)?;
+        let source = Source::Path { path: path.into(), publisher };
+        Ok(Self { config, clip, tokenizer, preprocess, source, sha256, notices })
     }
 
-    /// A digest, in hexadecimal, over all files of a model folder that [`Self::load`] reads: weights,
-    /// configuration, tokenizer and preprocessing. It changes with anything that changes results.
+    /// This model for images of another resolution, whose positional embedding is interpolated.
+    ///
+    /// # Errors
+    /// [`ResolutionError`] if the model cannot be brought to the resolution.
+    pub fn at_resolution(self, resolution: usize) -> Result<Self, ResolutionError> {
+        let from = self.config.image.resolution();
+        if from == resolution {
+            return Ok(self);
+        }
+        let (config, clip) = self.clip.at_resolution(&self.config, resolution)?;
+        let resize = self.preprocess.resize * resolution / from;
+        let preprocess = Preprocess { resize, crop: resolution, ..self.preprocess };
+        let mut notices = self.notices;
+        notices.push(Notice::PositionsInterpolated { from, to: resolution });
+        Ok(Self { config, clip, preprocess, notices, ..self })
+    }
+
+    /// A digest, in hexadecimal, over all files that [`Self::load`] reads: weights, configuration, tokenizer and
+    /// preprocessing. It changes with anything that changes results.
     ///
     /// # Errors
     /// [`LoadError`] if a file is missing or cannot be read.
-    pub fn fingerprint(directory: impl AsRef<Path>) -> Result<String, LoadError> {
-        hf::fingerprint(directory.as_ref())
+    pub fn fingerprint(path: impl AsRef<Path>) -> Result<String, LoadError> {
+        let files = ModelFiles::find(path.as_ref())?;
+        let weights = Checkpoint::open(&files.weights)?.sha256();
+        let mut digests = weights;
+        for name in DESCRIBING {
+            if let Some(path) = files.beside(name) {
+                let bytes = std::fs::read(&path).map_err(|source| LoadError::Read { path, source })?;
+                digests += name;
+                digests += &sha256(&bytes);
+            }
+        }
+        Ok(sha256(digests.as_bytes()))
     }
 
     /// Puts a new model together, at the end of pre-training.
@@ -130,8 +192,8 @@ impl Pretrained {
     ) -> Result<Self, LoadError> {
         check_parts(&config, &tokenizer, &preprocess)
             .map_err(|source| LoadError::Parts { path: PathBuf::from("(model in memory)"), source })?;
-        let sha256 = sha256(&weights::bytes(&clip, &HfClipLayout)?);
-        Ok(Self { config, clip, tokenizer, preprocess, source: Source::Memory, sha256 })
+        let sha256 = sha256(&weights::bytes(&clip, &HfClipLayout::default())?);
+        Ok(Self { config, clip, tokenizer, preprocess, source: Source::Memory, sha256, notices: Vec::new() })
     }
 
     /// Saves the model as a folder in the layout of HF `CLIPModel`, which `transformers` loads
@@ -156,12 +218,18 @@ impl Pretrained {
         write(hf::TOKENIZER_CONFIG_FILE, &tokenizer_config)?;
         write(hf::TOKENIZER_FILE, self.tokenizer.json())?;
         let path = directory.join(hf::WEIGHTS_FILE);
-        weights::write(&self.clip, &HfClipLayout, &path)?;
+        weights::write(&self.clip, &HfClipLayout::default(), &path)?;
         // The weights come from a private temporary file; they should be as readable as the rest.
         std::fs::metadata(directory.join(hf::CONFIG_FILE))
             .and_then(|ordinary| std::fs::set_permissions(&path, ordinary.permissions()))
             .map_err(|source| SaveError::Write { path, source })
     }
+}
+
+/// The tokenizer that the folder brings.
+fn tokenizer(files: &ModelFiles, _description: &mut Description) -> Result<Tokenizer, LoadError> {
+    let path = existing(files.folder(), hf::TOKENIZER_FILE, "the model's tokenizer")?;
+    Ok(Tokenizer::from_hf_file(&path)?)
 }
 
 fn check_parts(

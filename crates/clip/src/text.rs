@@ -114,8 +114,7 @@ impl TextTower {
         let words = table.select(0, Tensor::<1, Int>::from_data(ids, &device));
         let positions = scope.weight("positional_embedding", &self.positional_embedding);
         let words = words.reshape([tokens.texts, tokens.length, width]);
-        injection.prompts_of_texts().after_start(words)
-            + positions.narrow(0, 0, tokens.length).unsqueeze()
+        injection.prompts_of_texts().after_start(words) + positions.narrow(0, 0, tokens.length).unsqueeze()
     }
 }
 

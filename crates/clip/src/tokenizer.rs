@@ -6,7 +6,7 @@
 
 mod word_level;
 
-use crate::hf::SaveError;
+use crate::formats::SaveError;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 //! Hub configurations leave out whatever equals the library's default, so the defaults are part
 //! of the format. Those here are the ones of `transformers` 5 (`configuration_clip.py`).
 
-use super::{Json, LoadError, SaveError};
 use crate::config::{Activation, ClipConfig, ImageConfig, Pooling, TextConfig, VitConfig};
+use crate::formats::{Json, LoadError, SaveError, pretty};
 use serde::{Deserialize, Serialize};
 
 /// The end-of-text id of configurations that were written before the right one was; HF then reads
@@ -214,7 +214,7 @@ pub(crate) fn to_json(config: &ClipConfig) -> Result<String, SaveError> {
             projection_dim: config.embed_dim,
         },
     };
-    super::pretty(&saved)
+    pretty(&saved)
 }
 
 fn activation_name(activation: Activation) -> &'static str {

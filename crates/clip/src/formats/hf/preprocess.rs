@@ -1,6 +1,6 @@
 //! `preprocessor_config.json` of HF `CLIPImageProcessor`.
 
-use super::{Json, LoadError, SaveError};
+use crate::formats::{Json, LoadError, SaveError, pretty};
 use regulus_images::{Filter, Preprocess};
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,7 @@ struct SavedShortestEdge {
 
 /// The `preprocessor_config.json` of a model.
 pub(crate) fn to_json(preprocess: &Preprocess) -> Result<String, SaveError> {
-    super::pretty(&SavedPreprocess {
+    pretty(&SavedPreprocess {
         crop_size: SavedSquare { height: preprocess.crop, width: preprocess.crop },
         do_center_crop: true,
         do_convert_rgb: true,

@@ -4,14 +4,21 @@ use crate::weights::{Layout, Piece};
 
 /// The layout of HF `CLIPModel`: separate queries, keys and values; projections as `Linear`
 /// weights, which are the transposes of OpenAI's matrices.
-pub(crate) struct HfClipLayout;
+#[derive(Default)]
+pub(crate) struct HfClipLayout {
+    /// What all names begin with; empty but in checkpoints of larger programs.
+    pub prefix: String,
+}
 
 impl Layout for HfClipLayout {
     fn pieces(&self, path: &str, shape: &[usize]) -> Vec<Piece> {
-        let plain = |key: String, shape: Vec<usize>| vec![Piece { key, shape, transposed: false }];
+        let prefix = &self.prefix;
+        let plain = |key: String, shape: Vec<usize>| {
+            vec![Piece { key: format!("{prefix}{key}"), shape, transposed: false }]
+        };
         let projection = |key: &str| {
             let shape = shape.iter().rev().copied().collect();
-            vec![Piece { key: key.to_string(), shape, transposed: true }]
+            vec![Piece { key: format!("{prefix}{key}"), shape, transposed: true }]
         };
         match path {
             "logit_scale" => return plain(path.to_string(), Vec::new()),
@@ -24,12 +31,15 @@ impl Layout for HfClipLayout {
             None => ("text_model", path.strip_prefix("text.").unwrap_or(path)),
         };
         match rest.strip_prefix("transformer.resblocks.").and_then(|block| block.split_once('.')) {
-            Some((index, name)) => block_pieces(&format!("{tower}.encoder.layers.{index}"), name, shape),
+            Some((index, name)) => {
+                block_pieces(&format!("{prefix}{tower}.encoder.layers.{index}"), name, shape)
+            }
             None => plain(format!("{tower}.{}", outer_name(rest)), shape.to_vec()),
         }
     }
 
     fn is_harmless(&self, key: &str) -> bool {
+        let Some(key) = key.strip_prefix(&self.prefix) else { return true };
         matches!(key, "text_model.embeddings.position_ids" | "vision_model.embeddings.position_ids")
     }
 }
