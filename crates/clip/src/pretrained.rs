@@ -135,10 +135,10 @@ impl Pretrained {
                 "the preprocessing of the model's images",
             )?)?,
         };
-        check_parts(&description.config, &tokenizer, &preprocess)
-            .map_err(|source| LoadError::Parts { path: path.into(), source })?;
         let LoadedClip { config, clip, sha256, publisher, notices } =
             LoadedClip::read(description, &checkpoint, device)?;
+        check_parts(&config, &tokenizer, &preprocess)
+            .map_err(|source| LoadError::Parts { path: path.into(), source })?;
         let source = Source::Path { path: path.into(), publisher };
         Ok(Self { config, clip, tokenizer, preprocess, source, sha256, notices })
     }

@@ -129,3 +129,31 @@ fn cubic(x: f64) -> f64 {
         0.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct Case {
+        old: usize,
+        new: usize,
+        grid: Vec<f32>,
+        resized: Vec<f32>,
+    }
+
+    #[test]
+    fn grids_agree_with_pytorch() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resized_positions.json");
+        let cases: Vec<Case> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(cases.len(), 6);
+        for case in cases {
+            let found = resized_grid(&case.grid, case.old, case.new, 2);
+            assert_eq!(found.len(), case.resized.len());
+            for (a, b) in found.iter().zip(&case.resized) {
+                assert!((a - b).abs() < 2e-6, "{} to {}: {a}, expected {b}", case.old, case.new);
+            }
+        }
+    }
+}

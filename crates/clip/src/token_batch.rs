@@ -71,6 +71,19 @@ impl TokenBatch {
         Self::with_length(texts, config, |_| config.context)
     }
 
+    /// The batch as long as its longest row, padding included: what was recorded is compared position by position.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn uncut(texts: &[Vec<u32>], config: &TextConfig) -> Result<Self, TokenBatchError> {
+        Self::with_length(texts, config, |_| texts.iter().map(Vec::len).max().unwrap_or(0))
+    }
+
+    /// Position of the end of each text.
+    pub fn ends(&self) -> &[usize] {
+        &self.ends
+    }
+
     /// Number of positions that the tower computes for each text.
     pub fn length(&self) -> usize {
         self.length

@@ -77,6 +77,16 @@ impl VisionTransformer {
         self.proj.lazy_shape()[1]
     }
 
+    /// The patches of an image, mapped to the tower's width.
+    ///
+    /// # Shapes
+    /// - `pixels`: `[batch, 3, resolution, resolution]`, normalised as the model expects
+    /// - output: `[batch, patches, width]`, patches row by row
+    pub fn patches(&self, pixels: Tensor<4>, injection: &Injection) -> Tensor<3> {
+        let scope = Scope::root(injection).enter(IMAGE_TOWER);
+        self.conv1.forward(pixels, &scope.enter("conv1"))
+    }
+
     /// The class token after the last LayerNorm: what the projection, and a linear probe, reads.
     ///
     /// # Shapes

@@ -3,7 +3,7 @@
 use crate::common::{WORDS, devices, golden, small_config, small_pretrained, values};
 use burn::tensor::{Device, Tensor};
 use regulus_clip::{
-    Clip, LoadError, LoadedClip, Part, PartsFault, Pretrained, Source, TensorFault, TokenBatch,
+    Clip, LoadError, LoadedClip, Part, PartsFault, Pretrained, Publisher, Source, TensorFault, TokenBatch,
     TokenBatchError, Tokenizer, WeightsError,
 };
 use regulus_images::Preprocess;
@@ -33,7 +33,7 @@ fn what_is_saved_is_loaded_bit_for_bit() {
         assert_eq!(loaded.config, saved.config);
         assert_eq!(loaded.preprocess, saved.preprocess);
         assert_eq!(loaded.sha256, saved.sha256);
-        assert_eq!(loaded.source, Source::HfFolder(folder.path().into()));
+        assert_eq!(loaded.source, Source::Path { path: folder.path().into(), publisher: Publisher::Hf });
         assert_eq!(loaded.tokenizer.encode("a cat", 9), saved.tokenizer.encode("a cat", 9));
         let again = tempfile::tempdir().unwrap();
         loaded.save(again.path()).unwrap();
@@ -195,13 +195,18 @@ fn other_number_formats_are_converted() {
 #[test]
 fn missing_files_are_named() {
     for device in devices() {
-        for name in ["config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json"] {
+        for name in ["config.json", "tokenizer.json", "preprocessor_config.json"] {
             let folder = tempfile::tempdir().unwrap();
             small_pretrained(&device).save(folder.path()).unwrap();
             fs::remove_file(folder.path().join(name)).unwrap();
             let error = Pretrained::load(folder.path(), &device).unwrap_err();
             assert!(matches!(&error, LoadError::Missing { path, .. } if path.ends_with(name)), "{error}");
         }
+        let folder = tempfile::tempdir().unwrap();
+        small_pretrained(&device).save(folder.path()).unwrap();
+        fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+        let error = Pretrained::load(folder.path(), &device).unwrap_err();
+        assert!(matches!(error, LoadError::NoWeights { .. }), "{error}");
         let error = Pretrained::load("no/such/folder", &device).unwrap_err();
         assert!(matches!(error, LoadError::Missing { .. }), "{error}");
     }
@@ -216,7 +221,7 @@ fn a_folder_in_the_place_of_a_file_is_an_error() {
         fs::remove_file(&weights).unwrap();
         fs::create_dir(&weights).unwrap();
         let error = Pretrained::load(folder.path(), &device).unwrap_err();
-        assert!(matches!(error, LoadError::Weights(WeightsError::File { .. })), "{error}");
+        assert!(matches!(error, LoadError::NoWeights { .. }), "{error}");
     }
 }
 

@@ -9,3 +9,4 @@ mod hub_formats;
 mod injection;
 mod mutations;
 mod parameters;
+mod publishers;
