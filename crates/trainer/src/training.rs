@@ -83,14 +83,24 @@ pub enum TrainError {
     Record(#[from] RecordError),
 }
 
-/// Trains `method` on the batches of `source` and returns its final parameters. `progress(done, total)` is
-/// called after every step.
+/// A step that has been taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken<'a> {
+    /// Number of steps so far.
+    pub done: usize,
+    /// Number of steps of the run.
+    pub total: usize,
+    /// The parameters after the step.
+    pub parameters: &'a Parameters,
+}
+
+/// Trains `method` on the batches of `source` and returns its final parameters. `observe` sees every step.
 pub fn train(
     method: &mut dyn Method,
     source: &dyn BatchSource,
     config: &TrainingConfig,
     recorder: &mut Recorder,
-    progress: &mut dyn FnMut(usize, usize),
+    observe: &mut dyn FnMut(Taken<'_>),
 ) -> Result<Parameters, TrainError> {
     if let Some(images) = source.unchanging() {
         method.prepare(&images);
@@ -124,7 +134,7 @@ pub fn train(
             loss: outcome.loss,
             terms: outcome.terms,
         })?;
-        progress(step + 1, total);
+        observe(Taken { done: step + 1, total, parameters: &parameters });
     }
     Ok(parameters)
 }

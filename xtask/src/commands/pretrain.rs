@@ -103,8 +103,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     };
     let mut recorder = Recorder::in_memory();
     let mut line = Line::start("training");
-    let parameters = train(&mut method, &source, &recipe.training, &mut recorder, &mut |done, total| {
-        line.step(done, total);
+    let parameters = train(&mut method, &source, &recipe.training, &mut recorder, &mut |taken| {
+        line.step(taken.done, taken.total);
     })
     .map_err(Failure::work)?;
     let last = recorder.steps().last().map_or(f64::NAN, |step| step.loss);

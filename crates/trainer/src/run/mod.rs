@@ -20,7 +20,7 @@ use crate::method::Method;
 use crate::methods::ProbeError;
 use crate::parameters::Parameters;
 use crate::recorder::{RecordError, Recorder};
-use crate::training::{TrainError, train};
+use crate::training::{Taken, TrainError, train};
 
 /// Why a run did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +134,8 @@ pub fn run(
                 batch: config.batch,
                 augmentation: config.augmentation,
             };
-            let mut step = |done, total| progress(Progress::Training { done, total });
+            let mut step =
+                |taken: Taken<'_>| progress(Progress::Training { done: taken.done, total: taken.total });
             train(method.as_mut(), &sampler, config, &mut recorder, &mut step)?
         }
         None => method.parameters(),

@@ -4,5 +4,4 @@
 
 mod objectives;
 mod support;
-mod trajectories;
 mod world_clip;

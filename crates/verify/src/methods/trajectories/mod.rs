@@ -1,0 +1,85 @@
+//! Trajectories: a few steps of training from a recorded start over recorded batches.
+
+mod fine_tuning;
+mod linear_probe;
+mod start;
+mod zero_shot;
+
+use super::notes::Notes;
+use crate::checks::{Checks, host};
+use crate::error::CaseError;
+use crate::recorded::Recorded;
+use crate::report::Row;
+use burn::tensor::Device;
+use regulus_trainer::method::Method;
+use regulus_trainer::parameters::Parameters;
+use regulus_trainer::recorder::Recorder;
+use regulus_trainer::training::{TrainingConfig, train};
+use start::Start;
+use std::path::Path;
+
+/// Runs the trajectory whose tensors are at `path`; what it starts from lies beside it.
+pub(crate) fn run(
+    path: &Path,
+    io: &Recorded,
+    notes: &Notes,
+    device: &Device,
+    rows: &mut Vec<Row>,
+) -> Result<(), CaseError> {
+    let start = Start::beside(path, device)?;
+    let mut checks = Checks::new(io, "", rows);
+    if io.has("out.ensemble_unit_first") {
+        zero_shot::run(&mut checks, notes, &start)?;
+    } else if let Some(loss) = notes.text("loss").filter(|_| notes.flag("head_trained").is_ok()) {
+        fine_tuning::run(&mut checks, notes, &start, loss)?;
+    } else if io.has("init.weight") && io.has("out.features") {
+        linear_probe::run(&mut checks, notes, &start)?;
+    } else {
+        let method = notes.text("method").or(notes.text("backbone")).unwrap_or("unnamed");
+        return Err(CaseError::Unsupported(format!("the method of this trajectory ({method}) is not built here yet")));
+    }
+    checks.finish();
+    Ok(())
+}
+
+/// A finished run with its parameters before the first step and after each.
+struct Trained {
+    recorder: Recorder,
+    parameters: Vec<Parameters>,
+}
+
+impl Trained {
+    /// The parameters after the last step.
+    fn last(&self) -> &Parameters {
+        &self.parameters[self.parameters.len() - 1]
+    }
+}
+
+/// Trains over the recorded batches and compares losses and learning rates.
+fn trained(
+    checks: &mut Checks<'_>,
+    notes: &Notes,
+    start: &Start,
+    method: &mut dyn Method,
+    config: &TrainingConfig,
+) -> Result<Trained, CaseError> {
+    let mut recorder = Recorder::in_memory();
+    let mut parameters = vec![method.parameters()];
+    train(method, &start.batches()?, config, &mut recorder, &mut |taken| parameters.push(taken.parameters.clone()))
+        .map_err(|error| CaseError::Unsupported(error.to_string()))?;
+    let losses: Vec<f64> = recorder.steps().iter().map(|record| record.loss).collect();
+    let expected = checks.recorded.flat("loss")?;
+    checks.values("loss", &losses, &expected, notes.tolerance("loss", 1e-5));
+    if let Ok(rates) = notes.list("lr_per_step") {
+        let expected: Vec<f64> = rates.iter().filter_map(serde_json::Value::as_f64).collect();
+        let found: Vec<f64> = recorder.steps().iter().map(|record| record.learning_rate).collect();
+        checks.relative("learning rates", &found, &expected, 1e-12);
+    }
+    Ok(Trained { recorder, parameters })
+}
+
+/// The values of the parameter `name`.
+fn values(parameters: &Parameters, name: &str) -> Result<Vec<f64>, CaseError> {
+    let leaf = parameters.get(name).ok_or_else(|| CaseError::Unsupported(format!("{name} is not trained here")))?;
+    host(&leaf.value).map_err(CaseError::Unsupported)
+}
