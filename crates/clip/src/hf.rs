@@ -147,11 +147,16 @@ impl Json {
         }
     }
 
-    fn parse<T: DeserializeOwned>(&self) -> Result<T, LoadError> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, LoadError> {
         serde_json::from_str(&self.text).map_err(|source| LoadError::Json { path: self.path.clone(), source })
     }
 
-    fn unsupported(&self, field: &'static str, found: impl Display, expected: &'static str) -> LoadError {
+    pub(crate) fn unsupported(
+        &self,
+        field: &'static str,
+        found: impl Display,
+        expected: &'static str,
+    ) -> LoadError {
         LoadError::Unsupported { path: self.path.clone(), field, found: found.to_string(), expected }
     }
 }
