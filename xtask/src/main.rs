@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{check, data, pretrain, reproduce, run_experiment, train};
+use commands::{check, data, pretrain, reproduce, run_experiment, train, verify};
 
 /// Fine-tune vision-language models without making them forget.
 #[derive(Parser)]
@@ -37,6 +37,8 @@ enum Command {
     /// Look at the built-in world, or write it to disk
     #[command(subcommand)]
     Data(data::Command),
+    /// Run recorded cases of the reference implementations again and compare every tensor
+    Verify(verify::Arguments),
     /// Format, lint, document and test: what has to pass before a change lands
     Check,
     /// One experiment of a suite, as a process of its own
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(&arguments),
         Command::Data(command) => data::run(&command),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Check => check::run(),
         Command::RunExperiment(arguments) => run_experiment::run(&arguments),
     };

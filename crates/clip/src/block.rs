@@ -1,4 +1,4 @@
-//! The pre-norm transformer block that both towers are made of.
+//! The transformer block that all towers, backbones and text encoders are made of.
 //!
 //! Field names are those of OpenAI's state dict, because they are the canonical parameter paths.
 
@@ -9,6 +9,15 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use regulus_kernels::{AttentionMask, attention, gelu_erf, gelu_tanh, layer_norm, linear, quick_gelu};
 
+/// Where a block normalises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NormOrder {
+    /// Before attention and MLP, `x + f(norm(x))`: CLIP and vision transformers.
+    Pre,
+    /// After each residual sum, `norm(x + f(x))`: BERT (Vaswani et al. 2017, section 3.1).
+    Post,
+}
+
 /// Sizes and choices that all blocks of a tower share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BlockShape {
@@ -18,6 +27,7 @@ pub(crate) struct BlockShape {
     pub activation: Activation,
     pub layer_norm_eps: f64,
     pub mask: AttentionMask,
+    pub norm_order: NormOrder,
 }
 
 /// LayerNorm over the last dimension.
@@ -48,11 +58,11 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    fn vacant(inputs: usize, outputs: usize, device: &Device) -> Self {
+    pub(crate) fn vacant(inputs: usize, outputs: usize, device: &Device) -> Self {
         Self { weight: vacant([outputs, inputs], device), bias: vacant([outputs], device) }
     }
 
-    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
+    pub(crate) fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
         linear(x, scope.weight("weight", &self.weight), Some(scope.weight("bias", &self.bias)))
     }
 }
@@ -118,13 +128,15 @@ impl Mlp {
     }
 }
 
-/// `x + attention(norm(x))`, then `x + mlp(norm(x))`.
+/// Attention, then MLP, each with a residual sum and a LayerNorm.
 #[derive(Module, Debug)]
 pub(crate) struct Block {
     ln_1: LayerNorm,
     attn: Attention,
     ln_2: LayerNorm,
     mlp: Mlp,
+    #[module(skip)]
+    norm_order: NormOrder,
 }
 
 impl Block {
@@ -134,14 +146,25 @@ impl Block {
             attn: Attention::vacant(shape, device),
             ln_2: LayerNorm::vacant(shape.width, shape.layer_norm_eps, device),
             mlp: Mlp::vacant(shape, device),
+            norm_order: shape.norm_order,
         }
     }
 
     fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
-        let normalised = self.ln_1.forward(x.clone(), &scope.enter("ln_1"));
-        let x = x + self.attn.forward(normalised, &scope.enter("attn"));
-        let normalised = self.ln_2.forward(x.clone(), &scope.enter("ln_2"));
-        x + self.mlp.forward(normalised, &scope.enter("mlp"))
+        let ln_1 = |x| self.ln_1.forward(x, &scope.enter("ln_1"));
+        let attn = |x| self.attn.forward(x, &scope.enter("attn"));
+        let ln_2 = |x| self.ln_2.forward(x, &scope.enter("ln_2"));
+        let mlp = |x| self.mlp.forward(x, &scope.enter("mlp"));
+        match self.norm_order {
+            NormOrder::Pre => {
+                let x = x.clone() + attn(ln_1(x));
+                x.clone() + mlp(ln_2(x))
+            }
+            NormOrder::Post => {
+                let x = ln_1(x.clone() + attn(x));
+                ln_2(x.clone() + mlp(x))
+            }
+        }
     }
 }
 

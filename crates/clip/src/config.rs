@@ -28,7 +28,7 @@ pub enum ImageConfig {
     Vit(VitConfig),
 }
 
-/// A vision transformer (Dosovitskiy et al. 2021) with CLIP's extra LayerNorm before the blocks.
+/// A vision transformer (Dosovitskiy et al. 2021). CLIP's have an extra LayerNorm before the blocks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VitConfig {
@@ -156,14 +156,14 @@ impl VitConfig {
         3 * self.patch * self.patch
     }
 
-    fn check(&self, check: &mut Check) {
+    pub(crate) fn check(&self, check: &mut Check) {
         check.size("image.resolution", self.resolution, SIZE_LIMIT);
         check.size("image.patch", self.patch, SIZE_LIMIT);
         check.multiple(("image.resolution", self.resolution), ("image.patch", self.patch));
         check.tower("image", self.width, self.layers, self.heads, self.mlp_width, self.layer_norm_eps);
     }
 
-    fn parameter_count(&self, embed_dim: usize) -> u128 {
+    pub(crate) fn parameter_count(&self, embed_dim: usize) -> u128 {
         let (grid, width) = (self.grid() as u128, self.width as u128);
         self.patch_values() as u128 * width
             + (grid * grid + 1) * width
@@ -174,7 +174,7 @@ impl VitConfig {
 }
 
 /// Number of parameters of a stack of transformer blocks.
-fn blocks(width: usize, layers: usize, mlp: usize) -> u128 {
+pub(crate) fn blocks(width: usize, layers: usize, mlp: usize) -> u128 {
     let (width, layers, mlp) = (width as u128, layers as u128, mlp as u128);
     layers * (4 * width * width + 4 * width + 2 * width * mlp + mlp + width + 4 * width)
 }
@@ -241,7 +241,7 @@ pub enum ConfigFault {
 }
 
 /// The widest size that is accepted: no published tower comes near it.
-const SIZE_LIMIT: usize = 1 << 20;
+pub(crate) const SIZE_LIMIT: usize = 1 << 20;
 /// The largest number of blocks of a tower that is accepted.
 const LAYER_LIMIT: usize = 1 << 10;
 /// The largest number of parameters that is accepted (256 GiB of f32).
@@ -254,7 +254,7 @@ impl ClipConfig {
     /// [`ConfigError`] with all faults: zeros, sizes that do not divide each other, sizes that
     /// would overflow or need absurd amounts of memory, token ids outside the vocabulary.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let mut check = Check { faults: Vec::new() };
+        let mut check = Check::default();
         let (image, text) = (&self.image, &self.text);
         check.size("embed_dim", self.embed_dim, SIZE_LIMIT);
         image.check(&mut check);
@@ -267,11 +267,7 @@ impl ClipConfig {
         if !self.logit_scale_init.is_finite() {
             check.number("logit_scale_init", self.logit_scale_init, "a finite number");
         }
-        if check.faults.is_empty() {
-            let count = self.parameter_count();
-            check.at_most("the number of parameters", count, PARAMETER_LIMIT);
-        }
-        if check.faults.is_empty() { Ok(()) } else { Err(ConfigError { faults: check.faults }) }
+        check.finish(|| self.parameter_count())
     }
 
     /// Number of parameters of both towers, of their projections and the logit scale.
@@ -288,12 +284,22 @@ impl ClipConfig {
     }
 }
 
-struct Check {
+/// The faults of a configuration that have been found so far.
+#[derive(Default)]
+pub(crate) struct Check {
     faults: Vec<ConfigFault>,
 }
 
 impl Check {
-    fn size(&mut self, field: &str, value: usize, limit: usize) {
+    /// An error with all faults. The number of parameters is only asked for when the sizes are valid.
+    pub(crate) fn finish(mut self, parameters: impl FnOnce() -> u128) -> Result<(), ConfigError> {
+        if self.faults.is_empty() {
+            self.at_most("the number of parameters", parameters(), PARAMETER_LIMIT);
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(ConfigError { faults: self.faults }) }
+    }
+
+    pub(crate) fn size(&mut self, field: &str, value: usize, limit: usize) {
         if value == 0 {
             self.faults.push(ConfigFault::Zero { field: field.to_string() });
         }
@@ -317,7 +323,15 @@ impl Check {
         }
     }
 
-    fn tower(&mut self, tower: &str, width: usize, layers: usize, heads: usize, mlp_width: usize, eps: f64) {
+    pub(crate) fn tower(
+        &mut self,
+        tower: &str,
+        width: usize,
+        layers: usize,
+        heads: usize,
+        mlp_width: usize,
+        eps: f64,
+    ) {
         let field = |name: &str| format!("{tower}.{name}");
         self.size(&field("width"), width, SIZE_LIMIT);
         self.size(&field("layers"), layers, LAYER_LIMIT);

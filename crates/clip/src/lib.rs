@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod backbone;
+mod bert;
 mod block;
 mod clip;
 mod config;
@@ -18,6 +20,10 @@ mod tokenizer;
 mod vit;
 mod weights;
 
+pub use backbone::{Backbone, LoadedVit, VitBackbone};
+pub use bert::{
+    Bert, BertBatch, BertBatchError, BertConfig, BertHiddenStates, BertPooling, LoadedBert, NoPooler,
+};
 pub use clip::{Clip, ParameterError, ParameterFault, normalise};
 pub use config::{
     Activation, ClipConfig, ConfigError, ConfigFault, ImageConfig, Pooling, TextConfig, VitConfig,

@@ -1,6 +1,6 @@
 //! The text tower: a causal transformer.
 
-use crate::block::{BlockShape, LayerNorm, Transformer};
+use crate::block::{BlockShape, LayerNorm, NormOrder, Transformer};
 use crate::config::TextConfig;
 use crate::hidden_states::HiddenStates;
 use crate::injection::{Injection, Scope};
@@ -44,6 +44,7 @@ impl TextTower {
             activation: config.activation,
             layer_norm_eps: config.layer_norm_eps,
             mask: AttentionMask::Causal,
+            norm_order: NormOrder::Pre,
         };
         Self {
             token_embedding: TokenEmbedding { weight: vacant([config.vocab, width], device) },

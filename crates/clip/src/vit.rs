@@ -1,6 +1,6 @@
 //! The vision transformer of CLIP's image tower.
 
-use crate::block::{BlockShape, LayerNorm, Transformer};
+use crate::block::{BlockShape, LayerNorm, NormOrder, Transformer};
 use crate::config::VitConfig;
 use crate::hidden_states::HiddenStates;
 use crate::image_tower::IMAGE_TOWER;
@@ -16,13 +16,22 @@ use regulus_kernels::{AttentionMask, linear};
 pub(crate) struct PatchEmbedding {
     /// `[width, 3, patch, patch]`
     weight: Param<Tensor<4>>,
+    /// `[width]`; CLIP has none.
+    bias: Option<Param<Tensor<1>>>,
 }
 
 impl PatchEmbedding {
+    pub(crate) fn vacant(config: &VitConfig, biased: bool, device: &Device) -> Self {
+        Self {
+            weight: vacant([config.width, 3, config.patch, config.patch], device),
+            bias: biased.then(|| vacant([config.width], device)),
+        }
+    }
+
     /// # Shapes
     /// - `pixels`: `[batch, 3, height, width]`
     /// - output: `[batch, patches, tower width]`, patches row by row
-    fn forward(&self, pixels: Tensor<4>, scope: &Scope<'_>) -> Tensor<3> {
+    pub(crate) fn forward(&self, pixels: Tensor<4>, scope: &Scope<'_>) -> Tensor<3> {
         let weight = scope.weight("weight", &self.weight);
         let [width, channels, patch, _] = weight.dims();
         let [batch, _, pixel_rows, pixel_columns] = pixels.dims();
@@ -31,8 +40,22 @@ impl PatchEmbedding {
             .reshape([batch, channels, rows, patch, columns, patch])
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, rows * columns, channels * patch * patch]);
-        linear(patches, weight.reshape([width, channels * patch * patch]), None)
+        let bias = self.bias.as_ref().map(|bias| scope.weight("bias", bias));
+        linear(patches, weight.reshape([width, channels * patch * patch]), bias)
     }
+}
+
+/// Puts the class token before the patches and adds the positional embedding.
+///
+/// # Shapes
+/// - `patches`: `[batch, patches, width]`
+/// - `class`: `[width]`
+/// - `positions`: `[1 + patches, width]`
+/// - output: `[batch, 1 + patches, width]`
+pub(crate) fn with_class_token(patches: Tensor<3>, class: Tensor<1>, positions: Tensor<2>) -> Tensor<3> {
+    let [batch, _, width] = patches.dims();
+    let class = class.reshape([1, 1, width]).expand([batch, 1, width]);
+    Tensor::cat(vec![class, patches], 1) + positions.unsqueeze()
 }
 
 /// CLIP's vision transformer: its feature is read at a class token that is put before the patches.
@@ -60,9 +83,10 @@ impl VisionTransformer {
             activation: config.activation,
             layer_norm_eps: config.layer_norm_eps,
             mask: AttentionMask::Full,
+            norm_order: NormOrder::Pre,
         };
         Self {
-            conv1: PatchEmbedding { weight: vacant([width, 3, config.patch, config.patch], device) },
+            conv1: PatchEmbedding::vacant(config, false, device),
             class_embedding: vacant([width], device),
             positional_embedding: vacant([config.positions(), width], device),
             ln_pre: LayerNorm::vacant(width, config.layer_norm_eps, device),
@@ -133,11 +157,9 @@ impl VisionTransformer {
 
     fn embed(&self, pixels: Tensor<4>, scope: &Scope<'_>) -> Tensor<3> {
         let patches = self.conv1.forward(pixels, &scope.enter("conv1"));
-        let [batch, _, width] = patches.dims();
         let class = scope.weight("class_embedding", &self.class_embedding);
-        let class = class.reshape([1, 1, width]).expand([batch, 1, width]);
         let positions = scope.weight("positional_embedding", &self.positional_embedding);
-        Tensor::cat(vec![class, patches], 1) + positions.unsqueeze()
+        with_class_token(patches, class, positions)
     }
 
     fn block_input(&self, embeddings: Tensor<3>, injection: &Injection, scope: &Scope<'_>) -> Tensor<3> {

@@ -10,7 +10,7 @@ pub(crate) use read::read;
 pub(crate) use write::{bytes, write};
 
 use crate::config::Listed;
-use regulus_checkpoints::CheckpointError;
+use regulus_checkpoints::{Checkpoint, CheckpointError};
 use std::path::PathBuf;
 
 /// A tensor of a weights file that is a parameter of the model, or some consecutive values of one.
@@ -24,6 +24,23 @@ pub(crate) struct Piece {
     pub transposed: bool,
 }
 
+impl Piece {
+    /// The whole parameter, in the orientation of the model.
+    pub(crate) fn whole(key: String, shape: &[usize]) -> Vec<Self> {
+        vec![Self { key, shape: shape.to_vec(), transposed: false }]
+    }
+
+    /// A parameter of that shape that is cut along its first axis into equal parts: a fused
+    /// projection whose file keeps queries, keys and values apart.
+    pub(crate) fn parts<const N: usize>(keys: [String; N], shape: &[usize]) -> Vec<Self> {
+        let mut shape = shape.to_vec();
+        if let Some(rows) = shape.first_mut() {
+            *rows /= N;
+        }
+        keys.map(|key| Self { key, shape: shape.clone(), transposed: false }).into()
+    }
+}
+
 /// A publisher's way to name and cut the parameters of a model.
 pub(crate) trait Layout {
     /// The pieces whose values, one after the other, are the parameter at the canonical `path`.
@@ -31,6 +48,12 @@ pub(crate) trait Layout {
 
     /// Whether files are known to hold this tensor although it is no parameter.
     fn is_harmless(&self, key: &str) -> bool;
+}
+
+/// Names of the tensors of `checkpoint` that a model of `layout` does not need.
+pub(crate) fn ignored(layout: &dyn Layout, checkpoint: &Checkpoint) -> Vec<String> {
+    let keys = checkpoint.tensors().map(|(key, _)| key);
+    keys.filter(|key| layout.is_harmless(key)).map(str::to_string).collect()
 }
 
 /// A weights file that cannot be read or written.

@@ -59,7 +59,8 @@ impl<'a> Checks<'a> {
             return;
         }
         let differences = found.iter().zip(expected).map(|(a, b)| difference(*a, *b));
-        let deviation = differences.fold(0.0, |worst: f64, next| if next > worst || next.is_nan() { next } else { worst });
+        let deviation = differences
+            .fold(0.0, |worst: f64, next| if next > worst || next.is_nan() { next } else { worst });
         let what = self.labelled(what);
         self.rows.push(Row { what, deviation, tolerance, problem: None });
     }
@@ -67,7 +68,11 @@ impl<'a> Checks<'a> {
     /// Compares values relative to the recorded ones' own sizes.
     pub(crate) fn relative(&mut self, what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
         let scaled = |values: &[f64]| -> Vec<f64> {
-            values.iter().zip(expected).map(|(value, unit)| value / unit.abs().max(f64::MIN_POSITIVE)).collect()
+            values
+                .iter()
+                .zip(expected)
+                .map(|(value, unit)| value / unit.abs().max(f64::MIN_POSITIVE))
+                .collect()
         };
         if found.len() == expected.len() {
             self.values(&format!("{what} (relative)"), &scaled(found), &scaled(expected), tolerance);

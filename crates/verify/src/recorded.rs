@@ -68,11 +68,7 @@ impl Recorded {
     }
 
     /// A tensor as f32 on a device. A single number becomes `[1]`.
-    pub(crate) fn tensor<const D: usize>(
-        &self,
-        name: &str,
-        device: &Device,
-    ) -> Result<Tensor<D>, CaseError> {
+    pub(crate) fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Result<Tensor<D>, CaseError> {
         let (values, mut shape) = self.values(name)?;
         if shape.is_empty() {
             shape.push(1);

@@ -6,3 +6,4 @@ pub mod pretrain;
 pub mod reproduce;
 pub mod run_experiment;
 pub mod train;
+pub mod verify;

@@ -3,6 +3,7 @@
 //! The defaults are those of open_clip 3.3 (`open_clip/model.py`, `CLIPVisionCfg` and `CLIPTextCfg`). A field
 //! that would change the model in a way that is not supported is an error, never ignored.
 
+use super::hf::config::{Side, side};
 use super::openai::{LAYER_NORM_EPS, OpenAiLayout, special};
 use super::{Description, Json, LoadError, Publisher};
 use crate::config::{Activation, ClipConfig, ImageConfig, Pooling, TextConfig, VitConfig};
@@ -89,14 +90,6 @@ struct RawPreprocess {
 enum Layers {
     Transformer(usize),
     ResNet([usize; 4]),
-}
-
-/// One number, or height and width.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Side {
-    Square(usize),
-    Pair([usize; 2]),
 }
 
 /// Fields that change nothing here: training, code paths, and companions of fields that must be absent.
@@ -231,15 +224,6 @@ fn only_supported(json: &Json, section: &'static str, rest: &Map<String, Value>)
         Some((name, value)) => {
             Err(json.unsupported(section, format!("{name} = {value}"), "no such field, null or false"))
         }
-    }
-}
-
-fn side(json: &Json, field: &'static str, side: Option<Side>, default: usize) -> Result<usize, LoadError> {
-    match side {
-        None => Ok(default),
-        Some(Side::Square(side)) => Ok(side),
-        Some(Side::Pair([height, width])) if height == width => Ok(height),
-        Some(Side::Pair(pair)) => Err(json.unsupported(field, format!("{pair:?}"), "a square")),
     }
 }
 

@@ -7,7 +7,7 @@ use regulus_clip::{
 use regulus_images::Preprocess;
 use regulus_images::random::Stream;
 use safetensors::{Dtype, SafeTensors};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The devices that tests run on: those that `REGULUS_TEST_DEVICES` names, separated by commas,
 /// and flex without it.
@@ -154,4 +154,20 @@ pub fn small_pretrained(device: &Device) -> Pretrained {
     let clip = Clip::init(&config, 1, device).unwrap();
     let tokenizer = Tokenizer::word_level(&WORDS).unwrap();
     Pretrained::from_parts(config, clip, tokenizer, Preprocess::clip(8)).unwrap()
+}
+
+/// A copy of the files `names` of the recorded folder `folder`, to be edited.
+pub fn copied(folder: &str, names: &[&str]) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for name in names {
+        std::fs::copy(golden(folder).join(name), copy.path().join(name)).unwrap();
+    }
+    copy
+}
+
+/// Changes the JSON file at `path`.
+pub fn edit_json(path: &Path, edit: impl Fn(&mut serde_json::Value)) {
+    let mut value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    edit(&mut value);
+    std::fs::write(path, value.to_string()).unwrap();
 }

@@ -88,7 +88,7 @@ fn a_fine_tuned_copy_is_saved_and_found_again() {
 }
 
 /// Rewrites the weights of `folder` after `edit` has changed the list of tensors.
-fn edit_weights(folder: &Path, edit: impl Fn(&mut BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>)) {
+pub fn edit_weights(folder: &Path, edit: impl Fn(&mut BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>)) {
     let path = folder.join("model.safetensors");
     let bytes = fs::read(&path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod backbone_vit;
+mod bert;
 mod common;
 mod files;
 mod golden;

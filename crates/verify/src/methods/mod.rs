@@ -1,8 +1,8 @@
 //! Cases of methods: `NAME.safetensors` with `NAME.json`.
 
 mod lbfgs;
-mod proreg;
 mod notes;
+mod proreg;
 mod trajectories;
 
 use crate::error::CaseError;
@@ -13,7 +13,12 @@ use notes::Notes;
 use std::path::Path;
 
 /// Runs a case: which one it is follows from what its notes and tensors hold.
-pub(crate) fn run(tensors: &Path, notes: &Path, device: &Device, rows: &mut Vec<Row>) -> Result<(), CaseError> {
+pub(crate) fn run(
+    tensors: &Path,
+    notes: &Path,
+    device: &Device,
+    rows: &mut Vec<Row>,
+) -> Result<(), CaseError> {
     let (io, notes) = (Recorded::open(tensors)?, Notes::open(notes)?);
     let device = &device.clone().autodiff();
     let method = notes.text("method").unwrap_or_default();

@@ -21,7 +21,12 @@ pub(crate) fn recognises(io: &Recorded, notes: &Notes) -> bool {
     notes.get("cases").is_array() && io.names().any(|name| name.ends_with(".student"))
 }
 
-pub(crate) fn run(io: &Recorded, notes: &Notes, device: &Device, rows: &mut Vec<Row>) -> Result<(), CaseError> {
+pub(crate) fn run(
+    io: &Recorded,
+    notes: &Notes,
+    device: &Device,
+    rows: &mut Vec<Row>,
+) -> Result<(), CaseError> {
     let mut checks = Checks::new(io, "", rows);
     for case in notes.list("cases")? {
         setting(&mut checks, notes, case, device)?;

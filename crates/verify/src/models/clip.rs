@@ -7,7 +7,8 @@ use crate::recorded::Recorded;
 use crate::report::Row;
 use burn::tensor::{Device, Tensor};
 use regulus_clip::{
-    Clip, ClipConfig, HiddenStates, ImageTower, Injection, LoadedClip, Part, TokenBatch, VisionTransformer, normalise,
+    Clip, ClipConfig, HiddenStates, ImageTower, Injection, LoadedClip, Part, TokenBatch, VisionTransformer,
+    normalise,
 };
 use std::path::Path;
 
@@ -19,7 +20,12 @@ const REST: f64 = 1e-4;
 const HALF: f64 = 1e-2;
 
 /// Loads every weights file of the folder and compares it with the recorded values and the other files.
-pub(crate) fn run(folder: &Path, io: &Recorded, device: &Device, rows: &mut Vec<Row>) -> Result<(), CaseError> {
+pub(crate) fn run(
+    folder: &Path,
+    io: &Recorded,
+    device: &Device,
+    rows: &mut Vec<Row>,
+) -> Result<(), CaseError> {
     let files = weights(folder)?;
     let mut first: Option<(String, Clip)> = None;
     for file in &files {

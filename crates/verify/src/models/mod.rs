@@ -1,9 +1,7 @@
 //! Cases of models: a folder with weights and what the publisher's code computed with them.
 
 mod clip;
-mod preprocess;
-mod prompts;
-mod tokenizer;
+
 mod truncation;
 
 use crate::error::CaseError;
@@ -20,20 +18,21 @@ const PROMPTS: &str = "prompts.safetensors";
 /// Runs the case in `folder`: which one it is follows from what it records.
 pub(crate) fn run(folder: &Path, device: &Device, rows: &mut Vec<Row>) -> Result<(), CaseError> {
     if folder.join("strings.json").is_file() {
-        return tokenizer::run(folder, rows);
+        return Err(CaseError::Unsupported("tokenizer".into()));
     }
     let io = Recorded::open(&folder.join(IO))?;
     if io.has("text_features_truncated") {
         truncation::run(folder, &io, device, rows)
     } else if folder.join(PROMPTS).is_file() {
-        prompts::run(folder, &io, device, rows)
+        Err(CaseError::Unsupported("prompts".into()))
     } else if folder.join("index.json").is_file() && folder.join("images").is_dir() {
-        preprocess::run(folder, &io, rows)
+        Err(CaseError::Unsupported("preprocess".into()))
     } else if io.has("pixel_values") || io.has("input_ids") {
         clip::run(folder, &io, device, rows)
     } else {
         Err(CaseError::Unsupported(
-            "io.safetensors records neither `pixel_values` nor `input_ids`: nothing here knows what to run".into(),
+            "io.safetensors records neither `pixel_values` nor `input_ids`: nothing here knows what to run"
+                .into(),
         ))
     }
 }
@@ -60,7 +59,10 @@ fn is_weights(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let endings = [".safetensors", ".pt", ".pth", ".bin", ".tar", ".ckpt", ".index.json"];
     let is_recorded = name == IO || name == PROMPTS;
-    path.is_file() && !is_recorded && !name.contains("-of-") && endings.iter().any(|ending| name.ends_with(ending))
+    path.is_file()
+        && !is_recorded
+        && !name.contains("-of-")
+        && endings.iter().any(|ending| name.ends_with(ending))
 }
 
 /// The name of a file, to tell several apart.

@@ -12,7 +12,12 @@ use std::path::{Path, PathBuf};
 
 const TOLERANCE: f64 = 1e-5;
 
-pub(crate) fn run(folder: &Path, io: &Recorded, device: &Device, rows: &mut Vec<Row>) -> Result<(), CaseError> {
+pub(crate) fn run(
+    folder: &Path,
+    io: &Recorded,
+    device: &Device,
+    rows: &mut Vec<Row>,
+) -> Result<(), CaseError> {
     let (full, cut) = (io.rows("input_ids")?, io.rows("input_ids_truncated")?);
     let context = full.first().map_or(0, Vec::len);
     let LoadedClip { config, clip, .. } = model(folder, io, context, device)?;
@@ -36,7 +41,8 @@ pub(crate) fn run(folder: &Path, io: &Recorded, device: &Device, rows: &mut Vec<
 /// The model that the texts were run through: a folder beside the case, whose name `result.json` tells.
 fn model(folder: &Path, io: &Recorded, context: usize, device: &Device) -> Result<LoadedClip, CaseError> {
     let path = folder.join("result.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| CaseError::Read { path: path.clone(), source })?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|source| CaseError::Read { path: path.clone(), source })?;
     let notes: Value =
         serde_json::from_str(&text).map_err(|source| CaseError::Json { path: path.clone(), source })?;
     let names = notes.as_array().into_iter().flatten().filter_map(|entry| entry["case"].as_str());

@@ -52,7 +52,7 @@ struct RawVision {
 /// One number, or height and width.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Side {
+pub(crate) enum Side {
     Square(usize),
     Pair([usize; 2]),
 }
@@ -101,7 +101,12 @@ pub(crate) fn parse(json: &Json) -> Result<ClipConfig, LoadError> {
     Ok(config)
 }
 
-fn side(json: &Json, field: &'static str, side: Option<Side>, default: usize) -> Result<usize, LoadError> {
+pub(crate) fn side(
+    json: &Json,
+    field: &'static str,
+    side: Option<Side>,
+    default: usize,
+) -> Result<usize, LoadError> {
     match side {
         None => Ok(default),
         Some(Side::Square(side)) => Ok(side),
@@ -110,7 +115,11 @@ fn side(json: &Json, field: &'static str, side: Option<Side>, default: usize) ->
     }
 }
 
-fn activation(json: &Json, field: &'static str, name: Option<String>) -> Result<Activation, LoadError> {
+pub(crate) fn activation(
+    json: &Json,
+    field: &'static str,
+    name: Option<String>,
+) -> Result<Activation, LoadError> {
     match name.as_deref() {
         None | Some("quick_gelu") => Ok(Activation::QuickGelu),
         Some("gelu" | "gelu_python") => Ok(Activation::Gelu),

@@ -61,7 +61,12 @@ pub(super) fn run(
     if io.has("step.logit_scale") {
         let steps = outcome.parameters.iter().skip(1).map(|parameters| values(parameters, "logit_scale"));
         let found = steps.collect::<Result<Vec<_>, _>>()?.concat();
-        checks.values("step.logit_scale", &found, &io.flat("step.logit_scale")?, notes.tolerance("step", 1e-6));
+        checks.values(
+            "step.logit_scale",
+            &found,
+            &io.flat("step.logit_scale")?,
+            notes.tolerance("step", 1e-6),
+        );
     }
     if io.has("out.w_teacher") {
         teacher_weights(checks, notes, start, &method, &teacher, &outcome)?;
@@ -75,7 +80,8 @@ pub(super) fn run(
 fn final_parameters(checks: &mut Checks<'_>, notes: &Notes, outcome: &Trained) -> Result<(), CaseError> {
     let io = checks.recorded;
     let tolerance = notes.tolerance("final", 1e-6);
-    let names: Vec<String> = io.names().filter(|name| name.starts_with("final.")).map(str::to_owned).collect();
+    let names: Vec<String> =
+        io.names().filter(|name| name.starts_with("final.")).map(str::to_owned).collect();
     if names.len() != outcome.last().len() {
         let problem = format!("{} are trained here, recorded are {}", outcome.last().len(), names.len());
         checks.problem("final parameters", problem);

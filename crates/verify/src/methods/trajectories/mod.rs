@@ -36,7 +36,9 @@ pub(crate) fn run(
         linear_probe::run(&mut checks, notes, &start)?;
     } else {
         let method = notes.text("method").or(notes.text("backbone")).unwrap_or("unnamed");
-        return Err(CaseError::Unsupported(format!("the method of this trajectory ({method}) is not built here yet")));
+        return Err(CaseError::Unsupported(format!(
+            "the method of this trajectory ({method}) is not built here yet"
+        )));
     }
     checks.finish();
     Ok(())
@@ -65,8 +67,10 @@ fn trained(
 ) -> Result<Trained, CaseError> {
     let mut recorder = Recorder::in_memory();
     let mut parameters = vec![method.parameters()];
-    train(method, &start.batches()?, config, &mut recorder, &mut |taken| parameters.push(taken.parameters.clone()))
-        .map_err(|error| CaseError::Unsupported(error.to_string()))?;
+    train(method, &start.batches()?, config, &mut recorder, &mut |taken| {
+        parameters.push(taken.parameters.clone())
+    })
+    .map_err(|error| CaseError::Unsupported(error.to_string()))?;
     let losses: Vec<f64> = recorder.steps().iter().map(|record| record.loss).collect();
     let expected = checks.recorded.flat("loss")?;
     checks.values("loss", &losses, &expected, notes.tolerance("loss", 1e-5));
@@ -80,6 +84,7 @@ fn trained(
 
 /// The values of the parameter `name`.
 fn values(parameters: &Parameters, name: &str) -> Result<Vec<f64>, CaseError> {
-    let leaf = parameters.get(name).ok_or_else(|| CaseError::Unsupported(format!("{name} is not trained here")))?;
+    let leaf =
+        parameters.get(name).ok_or_else(|| CaseError::Unsupported(format!("{name} is not trained here")))?;
     host(&leaf.value).map_err(CaseError::Unsupported)
 }

@@ -1,0 +1,158 @@
+//! The vision transformer without CLIP's projection and without its first LayerNorm, as `timm` and
+//! `transformers` publish it.
+
+use super::vit_config;
+use super::vit_names::VitLayout;
+use crate::block::{BlockShape, LayerNorm, NormOrder, Transformer};
+use crate::config::{Check, VitConfig};
+use crate::formats::{LoadError, ModelFiles};
+use crate::injection::{Injection, Scope};
+use crate::parameters::{NamedParameter, named, shapes, vacant};
+use crate::vit::{PatchEmbedding, with_class_token};
+use crate::weights;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+use regulus_checkpoints::Checkpoint;
+use regulus_kernels::AttentionMask;
+use std::path::Path;
+
+/// A vision transformer (Dosovitskiy et al. 2021) whose feature is the class token after the last
+/// LayerNorm. Its parameters are frozen; clones share memory.
+#[derive(Module, Debug)]
+pub struct VitBackbone {
+    conv1: PatchEmbedding,
+    /// `[width]`
+    class_embedding: Param<Tensor<1>>,
+    /// `[1 + patches, width]`
+    positional_embedding: Param<Tensor<2>>,
+    transformer: Transformer,
+    ln_post: LayerNorm,
+    #[module(skip)]
+    config: VitConfig,
+}
+
+impl VitBackbone {
+    fn vacant(config: &VitConfig, device: &Device) -> Self {
+        let width = config.width;
+        let shape = BlockShape {
+            width,
+            heads: config.heads,
+            mlp_width: config.mlp_width,
+            activation: config.activation,
+            layer_norm_eps: config.layer_norm_eps,
+            mask: AttentionMask::Full,
+            norm_order: NormOrder::Pre,
+        };
+        Self {
+            conv1: PatchEmbedding::vacant(config, true, device),
+            class_embedding: vacant([width], device),
+            positional_embedding: vacant([config.positions(), width], device),
+            transformer: Transformer::vacant(config.layers, &shape, device),
+            ln_post: LayerNorm::vacant(width, config.layer_norm_eps, device),
+            config: config.clone(),
+        }
+    }
+
+    /// The backbone in `checkpoint`, with the names of `timm` or of `transformers`' `ViTModel`, below
+    /// any prefix. Heads and the decoder of masked auto-encoders are passed over, and so is whatever
+    /// a training checkpoint holds beside the backbone. Of a self-distillation checkpoint the teacher
+    /// is read.
+    ///
+    /// # Errors
+    /// [`LoadError`] for an invalid configuration, for weights of another kind of network, and for
+    /// weights that do not fit the configuration, with all tensors that are missing, unused or
+    /// misshapen.
+    pub fn from_checkpoint(
+        config: &VitConfig,
+        checkpoint: &Checkpoint,
+        device: &Device,
+    ) -> Result<Self, LoadError> {
+        Self::read(config, &VitLayout::of(checkpoint)?, checkpoint, device)
+    }
+
+    fn read(
+        config: &VitConfig,
+        layout: &VitLayout,
+        checkpoint: &Checkpoint,
+        device: &Device,
+    ) -> Result<Self, LoadError> {
+        let mut check = Check::default();
+        config.check(&mut check);
+        let valid = check.finish(|| config.parameter_count(0));
+        valid.map_err(|source| LoadError::Config { path: checkpoint.path().into(), source })?;
+        Ok(weights::read(Self::vacant(config, device), layout, checkpoint, device)?)
+    }
+
+    /// The architecture.
+    pub fn config(&self) -> &VitConfig {
+        &self.config
+    }
+
+    /// Width of the features.
+    pub fn width(&self) -> usize {
+        self.config.width
+    }
+
+    /// The class token after the last LayerNorm.
+    ///
+    /// # Shapes
+    /// - `pixels`: `[batch, 3, resolution, resolution]`, normalised as the backbone expects
+    /// - output: `[batch, width]`
+    ///
+    /// # Panics
+    /// If the pixels are not of the backbone's resolution.
+    pub fn features(&self, pixels: Tensor<4>, injection: &Injection) -> Tensor<2> {
+        let scope = Scope::root(injection);
+        let patches = self.conv1.forward(pixels, &scope.enter("conv1"));
+        let class = scope.weight("class_embedding", &self.class_embedding);
+        let positions = scope.weight("positional_embedding", &self.positional_embedding);
+        let x = with_class_token(patches, class, positions);
+        let x = self.transformer.forward(x, &scope.enter("transformer"), |_, x| x, |_| {});
+        self.ln_post.forward(x.narrow(1, 0, 1), &scope.enter("ln_post")).squeeze_dim(1)
+    }
+
+    /// The parameters in module order. They share memory with the backbone.
+    pub fn parameters(&self) -> Vec<NamedParameter> {
+        named(self, "")
+    }
+
+    /// Path and shape of every parameter, in module order.
+    pub fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        shapes(self, "")
+    }
+}
+
+/// Architecture and weights of a published vision transformer.
+#[derive(Debug, Clone)]
+pub struct LoadedVit {
+    /// The architecture, with the resolution that the positional embedding was trained for.
+    pub config: VitConfig,
+    /// The backbone.
+    pub vit: VitBackbone,
+    /// SHA-256 of the weights, in hexadecimal.
+    pub sha256: String,
+    /// Tensors of the file that the backbone does not need, such as those of heads.
+    pub ignored: Vec<String>,
+}
+
+impl LoadedVit {
+    /// Loads a folder or a weights file.
+    ///
+    /// A folder holds the weights (`model.safetensors`, `pytorch_model.bin`, or the index of their
+    /// shards) and the `config.json` of `transformers` or `timm`. A single file, and a folder without
+    /// `config.json`, must have `timm`'s names (as DINO and MAE have); the architecture is then read
+    /// off the tensors, the number of heads being the usual one for the width.
+    ///
+    /// # Errors
+    /// [`LoadError`]: a missing or unreadable file, an unsupported or unclear architecture, or
+    /// weights that do not fit it, with all tensors that are missing, unused or misshapen.
+    pub fn load(path: &Path, device: &Device) -> Result<Self, LoadError> {
+        let files = ModelFiles::find(path)?;
+        let checkpoint = Checkpoint::open(&files.weights)?;
+        let layout = VitLayout::of(&checkpoint)?;
+        let config = vit_config::find(&files, &layout, &checkpoint)?;
+        let vit = VitBackbone::read(&config, &layout, &checkpoint, device)?;
+        let ignored = weights::ignored(&layout, &checkpoint);
+        Ok(Self { config, vit, sha256: checkpoint.sha256(), ignored })
+    }
+}
