@@ -42,6 +42,11 @@ pub(crate) fn run(io: &Recorded, notes: &Notes, rows: &mut Vec<Row>) -> Result<(
             test.chunks(width).flat_map(|row| softmax(&fit.weight, &fit.bias, row)).collect();
         let tolerance = if c > WEAKLY_REGULARISED { 1.2e-4 } else { 1e-5 };
         checks.values(&name("proba"), &probabilities, &io.flat(&name("proba"))?, tolerance);
+        if io.has(&name("pred")) {
+            let classes: Vec<f64> =
+                probabilities.chunks(classes.max(1)).map(|row| highest(row) as f64).collect();
+            checks.exact(&name("pred"), &classes, &io.flat(&name("pred"))?);
+        }
         if io.has(&name("bias")) {
             // Adding a number to all biases changes nothing: compared without their mean.
             let centred = |values: &[f64]| -> Vec<f64> {
@@ -55,6 +60,12 @@ pub(crate) fn run(io: &Recorded, notes: &Notes, rows: &mut Vec<Row>) -> Result<(
     }
     checks.finish();
     Ok(())
+}
+
+/// The first of the most probable classes.
+fn highest(row: &[f64]) -> usize {
+    let most = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    row.iter().position(|value| *value == most).unwrap_or_default()
 }
 
 fn softmax(weight: &[f64], bias: &[f64], row: &[f64]) -> Vec<f64> {

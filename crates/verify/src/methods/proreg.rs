@@ -42,6 +42,12 @@ fn setting(checks: &mut Checks<'_>, notes: &Notes, case: &Value, device: &Device
     let student: Tensor<2> = io.tensor::<2>(&format!("{inputs}.student"), device)?.require_grad();
     let teacher: Tensor<2> = io.tensor(&format!("{inputs}.teacher"), device)?;
     let labels = io.labels(&format!("{inputs}.label"), device)?;
+    for (name, logits) in [("xe_student", &student), ("xe_teacher", &teacher)] {
+        if io.has(&format!("{inputs}.{name}")) {
+            let entropies = cross_entropy(logits.clone(), labels.clone());
+            compare(checks, inputs, name, &entropies, GRADIENT, LOSS)?;
+        }
+    }
     let form = match notes.text_in(case, "loss")? {
         "kd" => None,
         "exp10" => Some(TeacherWeight::Exp10),

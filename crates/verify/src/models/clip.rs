@@ -31,7 +31,13 @@ pub(crate) fn run(
     for file in &files {
         let with = if files.len() > 1 { file_name(file) } else { String::new() };
         let mut checks = Checks::new(io, with, rows);
-        let LoadedClip { config, clip, .. } = LoadedClip::load(file, device)?;
+        let LoadedClip { config, clip, .. } = match LoadedClip::load(file, device) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                checks.problem("weights", error.to_string());
+                continue;
+            }
+        };
         towers(&mut checks, &config, &clip, &Injection::none(), device)?;
         match &first {
             None => first = Some((file_name(file), clip)),

@@ -35,13 +35,21 @@ pub(crate) fn run(
     } else if io.has("init.weight") && io.has("out.features") {
         linear_probe::run(&mut checks, notes, &start)?;
     } else {
-        let method = notes.text("method").or(notes.text("backbone")).unwrap_or("unnamed");
-        return Err(CaseError::Unsupported(format!(
-            "the method of this trajectory ({method}) is not built here yet"
-        )));
+        let method = method(io, notes);
+        return Err(CaseError::Unsupported(format!("{method} is a method that is not built here yet")));
     }
     checks.finish();
     Ok(())
+}
+
+/// What a trajectory says that its method is.
+fn method(io: &Recorded, notes: &Notes) -> String {
+    match (notes.text("method"), notes.text("backbone")) {
+        (Some(method), _) => method.to_string(),
+        (None, Some(backbone)) if notes.get("lambda_v").is_number() => format!("TeS on a {backbone}"),
+        _ if notes.get("masked").is_array() => "R-MT".to_string(),
+        _ => format!("what {:?} records", io.path().file_stem().unwrap_or_default()),
+    }
 }
 
 /// A finished run with its parameters before the first step and after each.
