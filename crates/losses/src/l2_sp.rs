@@ -2,8 +2,7 @@
 
 use burn::tensor::Tensor;
 
-/// Elements summed at once. Burn's CPU backend sums larger tensors in an order that depends on the threads.
-const ROW: usize = 1 << 12;
+use crate::norm::squared_norm;
 
 /// `beta/2 Σ ‖w - w⁰‖²` over pairs of current and starting weights (Li et al. 2018, equation 2), summed in
 /// the given order; `None` without pairs. The starting weights are detached.
@@ -22,16 +21,4 @@ pub fn l2_sp(pairs: impl IntoIterator<Item = (Tensor<1>, Tensor<1>)>, beta: f64)
         squared_norm(current - start.detach())
     });
     distances.reduce(|sum, distance| sum + distance).map(|sum| sum * (beta / 2.0))
-}
-
-/// `‖x‖²` of `[n]`, as `[1]`: sums of full rows first, then of the row sums and the rest.
-fn squared_norm(x: Tensor<1>) -> Tensor<1> {
-    let [length] = x.dims();
-    let squares = x.clone() * x;
-    let full = length / ROW * ROW;
-    if full == 0 {
-        return squares.sum();
-    }
-    let rows = squares.clone().narrow(0, 0, full).reshape([full / ROW, ROW]).sum_dim(1).sum();
-    if full == length { rows } else { rows + squares.narrow(0, full, length - full).sum() }
 }

@@ -1,6 +1,6 @@
 //! The devices that the tests run on, and conversions to and from them.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 /// The devices named in `REGULUS_TEST_DEVICES`, separated by commas; flex by default.
 pub fn devices() -> Vec<Device> {
@@ -22,7 +22,28 @@ pub fn devices() -> Vec<Device> {
         .collect()
 }
 
-/// The values of a tensor.
+/// The test devices that record gradients, each in f32 and, where it has it, in f64.
+pub fn precisions() -> Vec<(Device, DType)> {
+    let of = |device: Device| {
+        let double = device.supports_dtype(FloatDType::F64).then_some(DType::F64);
+        let device = device.autodiff();
+        [Some(DType::F32), double].into_iter().flatten().map(move |dtype| (device.clone(), dtype))
+    };
+    devices().into_iter().flat_map(of).collect()
+}
+
+/// The values of a tensor in f32.
 pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().unwrap()
+}
+
+/// The values of a tensor of any precision.
+pub fn wide<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.into_data().convert::<f64>().try_to_vec().unwrap()
+}
+
+/// Each row divided by its length.
+pub fn unit(rows: Tensor<2>) -> Tensor<2> {
+    let length = (rows.clone() * rows.clone()).sum_dim(1).sqrt();
+    rows / length
 }

@@ -2,6 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod aggregation_properties;
+mod agreement_properties;
 mod devices;
+mod finite_differences;
+mod golden_gpa;
+mod golden_promptsrc;
 mod golden_proreg;
+mod golden_ramt;
+mod golden_tes;
+mod mask_properties;
 mod properties;
+mod recorded;
