@@ -1,33 +1,80 @@
 //! A file in memory without a copy. The only module of this crate that needs `unsafe`.
 
-use std::fs::File;
+use crate::sha256::Digest;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+/// Fewer bytes than this are not worth a call of the operating system.
+const WORTH_RELEASING: usize = 64 << 10;
+/// Bytes that are digested at a time.
+const DIGEST_STEP: usize = 4 << 20;
+
 /// A read-only view of a file. Only the parts that are touched are read from disk.
 #[derive(Debug)]
-pub(crate) struct MappedFile {
-    map: memmap2::Mmap,
+pub(crate) enum MappedFile {
+    Map(memmap2::Mmap),
+    /// Bytes that were in memory already, and the empty file, which not every system can map.
+    Memory(Vec<u8>),
 }
 
 impl MappedFile {
     /// Maps the file at `path`.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file"));
+        // Asked before opening: opening a named pipe would wait for a writer.
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "expected a file, not a folder or device",
+            ));
         }
+        if metadata.len() == 0 {
+            return Ok(Self::Memory(Vec::new()));
+        }
+        let file = File::open(path)?;
         // SAFETY: the map is read-only, lives no longer than `self`, and its bytes are only ever
         // read as plain numbers, for which every bit pattern is valid. As for every program that
         // maps files, another process must not change the file meanwhile; our own writers
         // replace files by renaming and never write into an existing one.
         #[allow(unsafe_code)]
         let map = unsafe { memmap2::Mmap::map(&file)? };
-        Ok(Self { map })
+        Ok(Self::Map(map))
     }
 
     /// The contents of the file.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.map
+        match self {
+            Self::Map(map) => map,
+            Self::Memory(bytes) => bytes,
+        }
+    }
+
+    /// Says that `part`, a slice of [`MappedFile::bytes`], will hardly be read again, so that the memory which
+    /// holds its pages is free for other things. Reading it again fetches them again.
+    pub(crate) fn release(&self, part: &[u8]) {
+        #[cfg(unix)]
+        if let Self::Map(map) = self
+            && part.len() >= WORTH_RELEASING
+            && let Some(offset) = part.as_ptr().addr().checked_sub(map.as_ptr().addr())
+        {
+            // SAFETY: the map is shared, read-only and of a file. Giving back its pages leaves its contents as they
+            // are: the next access reads the same bytes from the file.
+            #[allow(unsafe_code)]
+            let released =
+                unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, part.len()) };
+            // It is only advice; without it the system takes the pages when it needs them.
+            let _ = released;
+        }
+    }
+
+    /// SHA-256 in hexadecimal.
+    pub(crate) fn sha256(&self) -> String {
+        let mut digest = Digest::default();
+        for part in self.bytes().chunks(DIGEST_STEP) {
+            digest.update(part);
+            self.release(part);
+        }
+        digest.finish()
     }
 }

@@ -1,25 +1,30 @@
 //! The safetensors format: a JSON header that says where each tensor lies.
+//!
+//! The `safetensors` crate bounds the header, and refuses gaps, overlaps, shapes that do not match their bytes
+//! and files that are too short or too long.
 
-use crate::checkpoint::Entry;
+use crate::checkpoint::{Contents, Entry};
+use crate::error::Fault;
+use crate::layout::{Layout, numel};
 use crate::tensor::Dtype;
 use safetensors::SafeTensors;
-use std::collections::BTreeMap;
 
-/// Where each tensor of the file `bytes` lies, or what is wrong with the file.
-pub(crate) fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Entry>, String> {
-    let (header_length, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
-    // Reading the whole checks that the data are complete.
-    SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+/// The tensors of the file `bytes`, or what is wrong with it.
+pub(crate) fn read(bytes: &[u8]) -> Result<Contents, Fault> {
+    let (header_length, header) =
+        SafeTensors::read_metadata(bytes).map_err(|error| Fault::Damaged(error.to_string()))?;
     let data = header_length + 8;
-    header
-        .tensors()
-        .into_iter()
-        .map(|(name, info)| {
-            let dtype = dtype(info.dtype).ok_or_else(|| format!("{name} has the type {}", info.dtype))?;
-            let bytes = data + info.data_offsets.0..data + info.data_offsets.1;
-            Ok((name, Entry { file: 0, dtype, shape: info.shape.clone(), bytes }))
-        })
-        .collect()
+    let mut contents = Contents::default();
+    for (name, info) in header.tensors() {
+        let dtype = dtype(info.dtype).ok_or_else(|| {
+            Fault::Unsupported(format!("{name} has the number format {}; convert it first", info.dtype))
+        })?;
+        let numel = numel(&info.shape).ok_or_else(|| format!("{name} has too many elements"))?;
+        let bytes = data + info.data_offsets.0..data + info.data_offsets.1;
+        let layout = Layout::whole(info.shape.clone(), numel);
+        contents.tensors.insert(name, Entry { file: 0, dtype, layout, bytes });
+    }
+    Ok(contents)
 }
 
 fn dtype(dtype: safetensors::Dtype) -> Option<Dtype> {

@@ -1,5 +1,7 @@
 //! One tensor of a file, as it lies on disk.
 
+use crate::layout::Layout;
+use crate::mapped::MappedFile;
 use half::{bf16, f16};
 use std::fmt;
 
@@ -46,8 +48,9 @@ impl fmt::Display for Dtype {
 #[derive(Debug, Clone, Copy)]
 pub struct TensorView<'a> {
     pub(crate) dtype: Dtype,
-    pub(crate) shape: &'a [usize],
-    /// The values in row-major order, little-endian: `size * product of shape` bytes.
+    pub(crate) layout: &'a Layout,
+    pub(crate) file: &'a MappedFile,
+    /// Little-endian values from the first to the last element of the layout.
     pub(crate) bytes: &'a [u8],
 }
 
@@ -59,43 +62,64 @@ impl<'a> TensorView<'a> {
 
     /// Shape; empty for a single number.
     pub fn shape(&self) -> &'a [usize] {
-        self.shape
+        self.layout.shape()
+    }
+
+    /// Number of values: the product of the shape.
+    pub fn numel(&self) -> usize {
+        self.layout.numel()
     }
 
     /// The values as f32 in row-major order; `None` if they are not floating-point numbers.
+    ///
+    /// Like the other conversions it reads transposed and expanded tensors as their shape says, and holds no
+    /// more memory than its result.
     pub fn to_f32(&self) -> Option<Vec<f32>> {
-        let data = self.bytes;
         Some(match self.dtype {
-            Dtype::F16 => data.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
-            Dtype::BF16 => data.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
-            Dtype::F32 => data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-            Dtype::F64 => data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+            Dtype::F16 => self.convert(|bytes| f16::from_le_bytes(bytes).to_f32()),
+            Dtype::BF16 => self.convert(|bytes| bf16::from_le_bytes(bytes).to_f32()),
+            Dtype::F32 => self.convert(f32::from_le_bytes),
+            Dtype::F64 => self.convert(|bytes| f64::from_le_bytes(bytes) as f32),
             _ => return None,
         })
     }
 
     /// The values as f64 in row-major order, whatever their format. 64-bit integers beyond 2^53 are rounded.
     pub fn to_f64(&self) -> Vec<f64> {
-        let data = self.bytes;
         match self.dtype {
-            Dtype::F64 => data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
-            Dtype::F16 | Dtype::BF16 | Dtype::F32 => {
-                self.to_f32().unwrap_or_default().into_iter().map(f64::from).collect()
-            }
-            _ => self.to_i64().unwrap_or_default().into_iter().map(|value| value as f64).collect(),
+            Dtype::Bool | Dtype::U8 => self.convert(|[byte]| f64::from(byte)),
+            Dtype::I8 => self.convert(|bytes| f64::from(i8::from_le_bytes(bytes))),
+            Dtype::I16 => self.convert(|bytes| f64::from(i16::from_le_bytes(bytes))),
+            Dtype::I32 => self.convert(|bytes| f64::from(i32::from_le_bytes(bytes))),
+            Dtype::I64 => self.convert(|bytes| i64::from_le_bytes(bytes) as f64),
+            Dtype::F16 => self.convert(|bytes| f16::from_le_bytes(bytes).to_f64()),
+            Dtype::BF16 => self.convert(|bytes| bf16::from_le_bytes(bytes).to_f64()),
+            Dtype::F32 => self.convert(|bytes| f64::from(f32::from_le_bytes(bytes))),
+            Dtype::F64 => self.convert(f64::from_le_bytes),
         }
     }
 
     /// The values as i64 in row-major order; `None` if they are floating-point numbers.
     pub fn to_i64(&self) -> Option<Vec<i64>> {
-        let data = self.bytes;
         Some(match self.dtype {
-            Dtype::Bool | Dtype::U8 => data.iter().map(|b| i64::from(*b)).collect(),
-            Dtype::I8 => data.iter().map(|b| i64::from(*b as i8)).collect(),
-            Dtype::I16 => data.as_chunks().0.iter().map(|b| i64::from(i16::from_le_bytes(*b))).collect(),
-            Dtype::I32 => data.as_chunks().0.iter().map(|b| i64::from(i32::from_le_bytes(*b))).collect(),
-            Dtype::I64 => data.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect(),
+            Dtype::Bool | Dtype::U8 => self.convert(|[byte]| i64::from(byte)),
+            Dtype::I8 => self.convert(|bytes| i64::from(i8::from_le_bytes(bytes))),
+            Dtype::I16 => self.convert(|bytes| i64::from(i16::from_le_bytes(bytes))),
+            Dtype::I32 => self.convert(|bytes| i64::from(i32::from_le_bytes(bytes))),
+            Dtype::I64 => self.convert(i64::from_le_bytes),
             _ => return None,
         })
+    }
+
+    /// `SIZE` is that of the number format, so the elements of `bytes` are exactly those of the layout. The pages of
+    /// the file are given back, so that converting all tensors does not also keep the whole file in memory.
+    fn convert<const SIZE: usize, T>(&self, value: impl Fn([u8; SIZE]) -> T) -> Vec<T> {
+        let elements: &[[u8; SIZE]] = self.bytes.as_chunks().0;
+        let values = match self.layout.scattered() {
+            None => elements.iter().map(|&element| value(element)).collect(),
+            Some(numbers) => numbers.map(|number| value(elements[number])).collect(),
+        };
+        self.file.release(self.bytes);
+        values
     }
 }

@@ -44,7 +44,9 @@ pub(crate) fn run(
             Some((name, other)) => same_parameters(&mut checks, name, other, &clip),
         }
     }
-    Checks::new(io, "", rows).finish();
+    if first.is_some() {
+        Checks::new(io, "", rows).finish();
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 mod bert;
 mod clip;
 
+mod prompts;
 mod truncation;
 
 use crate::error::CaseError;
@@ -25,7 +26,7 @@ pub(crate) fn run(folder: &Path, device: &Device, rows: &mut Vec<Row>) -> Result
     if io.has("text_features_truncated") {
         truncation::run(folder, &io, device, rows)
     } else if folder.join(PROMPTS).is_file() {
-        Err(CaseError::Unsupported("prompts".into()))
+        prompts::run(folder, &io, device, rows)
     } else if folder.join("index.json").is_file() && folder.join("images").is_dir() {
         Err(CaseError::Unsupported("preprocess".into()))
     } else if io.has("attention_mask") || io.has("last_hidden_state") {

@@ -30,7 +30,12 @@ impl Tower {
     }
 }
 
-pub(crate) fn run(folder: &Path, io: &Recorded, device: &Device, rows: &mut Vec<Row>) -> Result<(), CaseError> {
+pub(crate) fn run(
+    folder: &Path,
+    io: &Recorded,
+    device: &Device,
+    rows: &mut Vec<Row>,
+) -> Result<(), CaseError> {
     let device = &device.clone().autodiff();
     for file in weights(folder)? {
         let LoadedClip { config, clip, .. } = LoadedClip::load(&file, device)?;
@@ -61,7 +66,8 @@ fn losses(
     let pixels: Tensor<4> = io.tensor("pixel_values", device)?;
     let texts = io.rows("input_ids")?;
     let outputs = |injection: &Injection| {
-        let (image, text) = (clip.encode_image(pixels.clone(), injection), clip.encode_text(&texts, injection));
+        let (image, text) =
+            (clip.encode_image(pixels.clone(), injection), clip.encode_text(&texts, injection));
         let logits = clip.logits(image.clone(), text.clone(), injection);
         (BatchOutputs { image: normalise(image.clone()), text: normalise(text.clone()), logits }, image, text)
     };

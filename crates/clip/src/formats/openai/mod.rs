@@ -45,7 +45,7 @@ pub(crate) fn describe(
     };
     let shapes = Shapes { checkpoint, prefix };
     let mut notices = Vec::new();
-    let is_official = checkpoint.container() == Container::Safetensors;
+    let is_official = checkpoint.container() == Container::TorchScript;
     if raw.activation.is_none() && !is_official && shapes.of("input_resolution").is_none() {
         notices.push(Notice::ActivationAssumed);
     }
