@@ -48,11 +48,11 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    fn vacant(inputs: usize, outputs: usize, device: &Device) -> Self {
+    pub(crate) fn vacant(inputs: usize, outputs: usize, device: &Device) -> Self {
         Self { weight: vacant([outputs, inputs], device), bias: vacant([outputs], device) }
     }
 
-    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
+    pub(crate) fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
         linear(x, scope.weight("weight", &self.weight), Some(scope.weight("bias", &self.bias)))
     }
 }

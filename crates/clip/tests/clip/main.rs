@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod backbone_resnet;
 mod common;
 mod files;
 mod golden;
@@ -9,3 +10,5 @@ mod hub_formats;
 mod injection;
 mod mutations;
 mod parameters;
+mod published;
+mod resnet;
