@@ -153,6 +153,15 @@ impl Clip {
         shapes(self, "")
     }
 
+    /// Path and shape of every parameter of a model of that architecture, in module order, without
+    /// making one: no memory is allocated for values.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the configuration is not valid.
+    pub fn shapes_of(config: &ClipConfig, device: &Device) -> Result<Vec<(String, Vec<usize>)>, ConfigError> {
+        Ok(Self::vacant(config, device)?.shapes())
+    }
+
     /// A copy of the model with new values for some parameters, such as those of a fine-tuned
     /// model that is to be saved. The values are copied; all others share memory with `self`.
     ///

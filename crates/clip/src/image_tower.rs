@@ -2,6 +2,7 @@
 
 use crate::config::ImageConfig;
 use crate::injection::Injection;
+use crate::modified_resnet::ModifiedResNet;
 use crate::vit::VisionTransformer;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -11,15 +12,19 @@ pub(crate) const IMAGE_TOWER: &str = "visual";
 
 /// The image tower.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a model has only one")]
 pub enum ImageTower {
     /// A vision transformer.
     Vit(VisionTransformer),
+    /// OpenAI's residual network.
+    ResNet(ModifiedResNet),
 }
 
 impl ImageTower {
     pub(crate) fn vacant(config: &ImageConfig, embed_dim: usize, device: &Device) -> Self {
         match config {
             ImageConfig::Vit(vit) => Self::Vit(VisionTransformer::vacant(vit, embed_dim, device)),
+            ImageConfig::ResNet(resnet) => Self::ResNet(ModifiedResNet::vacant(resnet, embed_dim, device)),
         }
     }
 
@@ -27,6 +32,7 @@ impl ImageTower {
     pub fn embed_dim(&self) -> usize {
         match self {
             Self::Vit(vit) => vit.embed_dim(),
+            Self::ResNet(resnet) => resnet.embed_dim(),
         }
     }
 
@@ -41,6 +47,7 @@ impl ImageTower {
     pub fn pooled(&self, pixels: Tensor<4>, injection: &Injection) -> Tensor<2> {
         match self {
             Self::Vit(vit) => vit.pooled(pixels, injection),
+            Self::ResNet(resnet) => resnet.pooled(pixels, injection),
         }
     }
 
@@ -52,6 +59,7 @@ impl ImageTower {
     pub fn project(&self, pooled: Tensor<2>, injection: &Injection) -> Tensor<2> {
         match self {
             Self::Vit(vit) => vit.project(pooled, injection),
+            Self::ResNet(resnet) => resnet.project(pooled, injection),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Every parameter has a stream of its own, keyed by its path, so that the values of one do not
 //! depend on which others exist or in what order they are drawn.
 
-use crate::config::{ClipConfig, ImageConfig};
+use crate::config::{ClipConfig, ImageConfig, ResNetConfig};
 use crate::text::TEXT_TOWER;
 use burn::tensor::{Device, Tensor, TensorData};
 use regulus_images::random::Stream;
@@ -28,7 +28,7 @@ pub(crate) fn parameter(
 ) -> Tensor<1> {
     let count = shape.iter().product();
     let mut stream = Stream::new(seed, &format!("init {path}"), 0, 0);
-    let mut draw = || match start(config, path) {
+    let mut draw = || match start(config, path, shape) {
         Start::Constant(value) => value,
         Start::Normal(deviation) => deviation * stream.normal(),
         Start::Uniform(bound) => stream.range(-bound, bound),
@@ -39,16 +39,18 @@ pub(crate) fn parameter(
 
 /// CLIP's attention, embeddings and projections; PyTorch's default for all other linear maps,
 /// which is uniform within `1 / sqrt(inputs)` for weights and biases.
-fn start(config: &ClipConfig, path: &str) -> Start {
+fn start(config: &ClipConfig, path: &str, shape: &[usize]) -> Start {
+    if path == "logit_scale" {
+        return Start::Constant(config.logit_scale_init);
+    }
     let in_text = path.starts_with(TEXT_TOWER);
     let (width, mlp_width, patch_values) = match &config.image {
         _ if in_text => (config.text.width, config.text.mlp_width, 0),
         ImageConfig::Vit(vit) => (vit.width, vit.mlp_width, vit.patch_values()),
+        ImageConfig::ResNet(resnet) => return resnet_start(resnet, path, shape),
     };
-    let by_inputs = |inputs: usize| 1.0 / (inputs as f64).sqrt();
     let (module, name) = path.rsplit_once('.').unwrap_or(("", path));
     match (module.rsplit('.').next().unwrap_or(module), name) {
-        (_, "logit_scale") => Start::Constant(config.logit_scale_init),
         ("ln_pre" | "ln_1" | "ln_2" | "ln_post" | "ln_final", "weight") => Start::Constant(1.0),
         ("ln_pre" | "ln_1" | "ln_2" | "ln_post" | "ln_final", _) => Start::Constant(0.0),
         (_, "in_proj_bias") | ("out_proj", "bias") => Start::Constant(0.0),
@@ -61,4 +63,26 @@ fn start(config: &ClipConfig, path: &str) -> Start {
         ("c_proj", _) => Start::Uniform(by_inputs(mlp_width)),
         _ => Start::Uniform(by_inputs(width)),
     }
+}
+
+/// As OpenAI initialises the attention pool and the last normalisation of each block, which starts
+/// at zero so that a block begins as its shortcut (openai/CLIP, `clip/model.py`,
+/// `initialize_parameters`); PyTorch's default for all else.
+fn resnet_start(config: &ResNetConfig, path: &str, shape: &[usize]) -> Start {
+    let (module, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let pooled = by_inputs(config.pooled_width());
+    match name {
+        "positional_embedding" => Start::Normal(pooled),
+        "weight" if module.contains("attnpool") => Start::Normal(pooled),
+        "bias" if module.contains("attnpool") => Start::Uniform(pooled),
+        "weight" if shape.len() > 1 => Start::Uniform(by_inputs(shape.iter().skip(1).product())),
+        "weight" if module.contains("layer") && module.ends_with("bn3") => Start::Constant(0.0),
+        "weight" | "running_var" => Start::Constant(1.0),
+        _ => Start::Constant(0.0),
+    }
+}
+
+/// One over the square root of the number of inputs.
+fn by_inputs(inputs: usize) -> f64 {
+    1.0 / (inputs as f64).sqrt()
 }

@@ -137,26 +137,39 @@ pub(crate) struct Scope<'a> {
     injection: &'a Injection,
     /// The path of this place with a dot at its end; `None` where nothing below is changed.
     prefix: Option<String>,
+    /// Whether the path is carried even where nothing below is changed.
+    named: bool,
 }
 
 impl<'a> Scope<'a> {
     /// The root of the model.
     pub(crate) fn root(injection: &'a Injection) -> Self {
-        Self { injection, prefix: (!injection.changes_no_weight()).then(String::new) }
+        Self { injection, prefix: (!injection.changes_no_weight()).then(String::new), named: false }
+    }
+
+    /// The root of a model whose modules report something by their path.
+    pub(crate) fn named_root(injection: &'a Injection) -> Self {
+        Self { injection, prefix: Some(String::new()), named: true }
     }
 
     /// The part `name` of this place.
     pub(crate) fn enter(&self, name: &str) -> Self {
         let prefix = self.prefix.as_ref().map(|prefix| format!("{prefix}{name}."));
-        Self { injection: self.injection, prefix: prefix.filter(|path| self.injection.reaches(path)) }
+        let prefix = prefix.filter(|path| self.named || self.injection.reaches(path));
+        Self { prefix, ..*self }
     }
 
     /// The part number `index` of a list.
     pub(crate) fn item(&self, index: usize) -> Self {
         match &self.prefix {
-            None => Self { injection: self.injection, prefix: None },
+            None => Self { prefix: None, ..*self },
             Some(_) => self.enter(&index.to_string()),
         }
+    }
+
+    /// The path of the weight `name` of this place, if the root is [`Self::named_root`].
+    pub(crate) fn path(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix.as_deref().unwrap_or_default())
     }
 
     /// The weight `name` of this place, with its changes applied.

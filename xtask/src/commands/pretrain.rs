@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use burn::tensor::Device;
-use regulus_clip::{Clip, ClipConfig, Pretrained, Tokenizer};
+use regulus_clip::{Clip, ClipConfig, ImageConfig, Pretrained, Tokenizer};
 use regulus_datasets::world::{self, Style, TEMPLATES, VOCABULARY};
 use regulus_images::Preprocess;
 use regulus_trainer::batches::{ImageSet, Sampler};
@@ -77,6 +77,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     check_training_config(&recipe.training).map_err(Failure::request)?;
     if !(1..=MOST_IMAGES).contains(&recipe.images) {
         let message = format!("images is {}; expected 1 to {MOST_IMAGES}", recipe.images);
+        return Err(Failure::Request(anyhow::anyhow!(message)));
+    }
+    if !matches!(recipe.model.image, ImageConfig::Vit(_)) {
+        let message = "model.image.kind is not `vit`; pre-training only knows vision transformers";
         return Err(Failure::Request(anyhow::anyhow!(message)));
     }
     let clip = Clip::init(&recipe.model, recipe.seed, &device).map_err(Failure::request)?;

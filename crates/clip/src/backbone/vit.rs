@@ -1,8 +1,8 @@
 //! The vision transformer without CLIP's projection and without its first LayerNorm, as `timm` and
 //! `transformers` publish it.
 
-use super::vit_config;
 use super::vit_names::VitLayout;
+use super::{Backbone, LoadedBackbone, vit_config};
 use crate::block::{BlockShape, LayerNorm, NormOrder, Transformer};
 use crate::config::{Check, VitConfig};
 use crate::formats::{LoadError, ModelFiles};
@@ -14,6 +14,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use regulus_checkpoints::Checkpoint;
 use regulus_kernels::AttentionMask;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A vision transformer (Dosovitskiy et al. 2021) whose feature is the class token after the last
@@ -70,6 +71,39 @@ impl VitBackbone {
         Self::read(config, &VitLayout::of(checkpoint)?, checkpoint, device)
     }
 
+    /// Loads a folder or a weights file.
+    ///
+    /// A folder holds the weights (`model.safetensors`, `pytorch_model.bin`, or the index of their
+    /// shards) and the `config.json` of `transformers` or `timm`. Without `config.json` the tensors must have
+    /// `timm`'s names (as DINO and MAE have); the architecture is then read off them, the number of heads being
+    /// the usual one for the width.
+    ///
+    /// # Errors
+    /// [`LoadError`]: a missing or unreadable file, an unsupported or unclear architecture, or
+    /// weights that do not fit it, with all tensors that are missing, unused or misshapen.
+    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<LoadedBackbone, LoadError> {
+        let files = ModelFiles::find(path.as_ref())?;
+        Self::read_beside(&files, &Checkpoint::open(&files.weights)?, device)
+    }
+
+    /// Reads the network of an open checkpoint, which lies in `files`.
+    pub(crate) fn read_beside(
+        files: &ModelFiles,
+        checkpoint: &Checkpoint,
+        device: &Device,
+    ) -> Result<LoadedBackbone, LoadError> {
+        let layout = VitLayout::of(checkpoint)?;
+        let config = vit_config::find(files, &layout, checkpoint)?;
+        let backbone = Backbone::Vit(Self::read(&config, &layout, checkpoint, device)?);
+        Ok(LoadedBackbone {
+            preprocess: backbone.preprocess(),
+            backbone,
+            batches: BTreeMap::new(),
+            ignored: weights::ignored(&layout, checkpoint),
+            sha256: checkpoint.sha256(),
+        })
+    }
+
     fn read(
         config: &VitConfig,
         layout: &VitLayout,
@@ -119,40 +153,5 @@ impl VitBackbone {
     /// Path and shape of every parameter, in module order.
     pub fn shapes(&self) -> Vec<(String, Vec<usize>)> {
         shapes(self, "")
-    }
-}
-
-/// Architecture and weights of a published vision transformer.
-#[derive(Debug, Clone)]
-pub struct LoadedVit {
-    /// The architecture, with the resolution that the positional embedding was trained for.
-    pub config: VitConfig,
-    /// The backbone.
-    pub vit: VitBackbone,
-    /// SHA-256 of the weights, in hexadecimal.
-    pub sha256: String,
-    /// Tensors of the file that the backbone does not need, such as those of heads.
-    pub ignored: Vec<String>,
-}
-
-impl LoadedVit {
-    /// Loads a folder or a weights file.
-    ///
-    /// A folder holds the weights (`model.safetensors`, `pytorch_model.bin`, or the index of their
-    /// shards) and the `config.json` of `transformers` or `timm`. A single file, and a folder without
-    /// `config.json`, must have `timm`'s names (as DINO and MAE have); the architecture is then read
-    /// off the tensors, the number of heads being the usual one for the width.
-    ///
-    /// # Errors
-    /// [`LoadError`]: a missing or unreadable file, an unsupported or unclear architecture, or
-    /// weights that do not fit it, with all tensors that are missing, unused or misshapen.
-    pub fn load(path: &Path, device: &Device) -> Result<Self, LoadError> {
-        let files = ModelFiles::find(path)?;
-        let checkpoint = Checkpoint::open(&files.weights)?;
-        let layout = VitLayout::of(&checkpoint)?;
-        let config = vit_config::find(&files, &layout, &checkpoint)?;
-        let vit = VitBackbone::read(&config, &layout, &checkpoint, device)?;
-        let ignored = weights::ignored(&layout, &checkpoint);
-        Ok(Self { config, vit, sha256: checkpoint.sha256(), ignored })
     }
 }

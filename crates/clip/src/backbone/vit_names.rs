@@ -62,6 +62,12 @@ impl VitLayout {
         }
     }
 
+    /// Whether `checkpoint` holds a vision transformer under either spelling.
+    pub(crate) fn is_found_in(checkpoint: &Checkpoint) -> bool {
+        let ends = [Naming::Timm, Naming::Hf].map(|naming| outer_name(naming, "conv1.weight"));
+        checkpoint.tensors().any(|(key, _)| ends.iter().any(|end| key.ends_with(end)))
+    }
+
     /// The full name of the tensor that the publisher calls `name`.
     pub(crate) fn key(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)

@@ -6,7 +6,7 @@
 use super::hf::config::{Side, side};
 use super::openai::{LAYER_NORM_EPS, OpenAiLayout, special};
 use super::{Description, Json, LoadError, Publisher};
-use crate::config::{Activation, ClipConfig, ImageConfig, Pooling, TextConfig, VitConfig};
+use crate::config::{Activation, ClipConfig, ImageConfig, Pooling, ResNetConfig, TextConfig, VitConfig};
 use regulus_checkpoints::Checkpoint;
 use regulus_images::{Filter, Preprocess};
 use serde::Deserialize;
@@ -162,7 +162,8 @@ fn image(json: &Json, raw: RawVision, quick_gelu: bool) -> Result<ImageConfig, L
             }))
         }
         Layers::ResNet(blocks) => {
-            Err(json.unsupported("vision_cfg.layers", format!("{blocks:?}"), "a number"))
+            let config = ResNetConfig { resolution, width: raw.width.unwrap_or(64), blocks, heads: 1 };
+            Ok(ImageConfig::ResNet(ResNetConfig { heads: heads(config.pooled_width()), ..config }))
         }
     }
 }

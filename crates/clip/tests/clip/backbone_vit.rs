@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
 use regulus_checkpoints::Checkpoint;
 use regulus_clip::{
-    Activation, Backbone, Injection, LoadError, LoadedVit, TensorFault, VitBackbone, VitConfig, WeightsError,
+    Activation, Backbone, Injection, LoadError, TensorFault, VitBackbone, VitConfig, WeightsError,
 };
 use safetensors::Dtype;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ fn timm() -> tempfile::TempDir {
 }
 
 fn unsupported(path: &Path) -> (&'static str, String) {
-    let error = LoadedVit::load(path, &devices()[0]).unwrap_err();
+    let error = VitBackbone::load(path, &devices()[0]).unwrap_err();
     let LoadError::Unsupported { field, found, .. } = error else { panic!("{error}") };
     (field, found)
 }
@@ -42,7 +42,7 @@ fn assert_agrees(vit: &VitBackbone, case: &str, device: &Device) {
 #[test]
 fn timm_agrees() {
     for device in devices() {
-        let loaded = LoadedVit::load(&golden("vit_backbone/timm"), &device).unwrap();
+        let loaded = VitBackbone::load(&golden("vit_backbone/timm"), &device).unwrap();
         let expected = VitConfig {
             resolution: 24,
             patch: 6,
@@ -62,11 +62,11 @@ fn timm_agrees() {
 #[test]
 fn transformers_agrees_with_and_without_head() {
     for device in devices() {
-        let loaded = LoadedVit::load(&golden("vit_backbone/hf"), &device).unwrap();
+        let loaded = VitBackbone::load(&golden("vit_backbone/hf"), &device).unwrap();
         assert_eq!(loaded.config.layer_norm_eps, 1e-12);
         assert_eq!(loaded.ignored, ["pooler.dense.bias", "pooler.dense.weight"]);
         assert_agrees(&loaded.vit, "hf", &device);
-        let loaded = LoadedVit::load(&golden("vit_backbone/hf_classifier"), &device).unwrap();
+        let loaded = VitBackbone::load(&golden("vit_backbone/hf_classifier"), &device).unwrap();
         assert_eq!(loaded.ignored, ["classifier.bias", "classifier.weight"]);
         assert_agrees(&loaded.vit, "hf_classifier", &device);
     }
@@ -75,7 +75,7 @@ fn transformers_agrees_with_and_without_head() {
 #[test]
 fn a_configuration_and_a_file_are_enough() {
     for device in devices() {
-        let config = LoadedVit::load(&golden("vit_backbone/timm"), &device).unwrap().config;
+        let config = VitBackbone::load(&golden("vit_backbone/timm"), &device).unwrap().config;
         let checkpoint = Checkpoint::open(golden("vit_backbone/timm/model.safetensors")).unwrap();
         let vit = VitBackbone::from_checkpoint(&config, &checkpoint, &device).unwrap();
         assert_agrees(&vit, "timm", &device);
@@ -85,7 +85,7 @@ fn a_configuration_and_a_file_are_enough() {
 #[test]
 fn weights_are_read_through_the_injection() {
     for device in devices() {
-        let vit = LoadedVit::load(&golden("vit_backbone/timm"), &device).unwrap().vit;
+        let vit = VitBackbone::load(&golden("vit_backbone/timm"), &device).unwrap().vit;
         let pixels = Recorded::read("vit_backbone/timm/io.safetensors").tensor("pixel_values", &device);
         let before = values(&vit.features(pixels.clone(), &Injection::none()));
         for parameter in vit.parameters() {
@@ -118,7 +118,7 @@ fn the_teacher_of_a_self_distillation_checkpoint_is_read() {
             tensors.insert("teacher.head.mlp.0.bias".into(), (Dtype::F32, vec![1], vec![0; 4]));
             tensors.insert("dino_loss.center".into(), (Dtype::F32, vec![1], vec![0; 4]));
         });
-        let loaded = LoadedVit::load(folder.path(), &device).unwrap();
+        let loaded = VitBackbone::load(folder.path(), &device).unwrap();
         assert_agrees(&loaded.vit, "timm", &device);
         let ignored = |key: &str| loaded.ignored.iter().any(|name| name == key);
         assert!(ignored("dino_loss.center") && ignored("student.module.backbone.cls_token"));
@@ -137,7 +137,7 @@ fn the_encoder_of_a_masked_autoencoder_is_read() {
             }
             *tensors = renamed(tensors, "model.");
         });
-        let loaded = LoadedVit::load(folder.path(), &device).unwrap();
+        let loaded = VitBackbone::load(folder.path(), &device).unwrap();
         assert_agrees(&loaded.vit, "timm", &device);
         assert_eq!(loaded.ignored.len(), 3);
     }
@@ -170,7 +170,7 @@ fn other_networks_are_refused() {
         let gamma = tensors["norm.weight"].clone();
         tensors.insert("blocks.0.ls1.gamma".into(), gamma);
     });
-    let error = LoadedVit::load(folder.path(), &devices()[0]).unwrap_err();
+    let error = VitBackbone::load(folder.path(), &devices()[0]).unwrap_err();
     let LoadError::Weights(WeightsError::Mismatch { faults, .. }) = error else { panic!("{error}") };
     assert_eq!(faults, [TensorFault::Unused { key: "blocks.0.ls1.gamma".into(), found: vec![36] }]);
 }
@@ -182,7 +182,7 @@ fn heads_that_cannot_be_told_are_asked_for() {
     assert_eq!(field, "num_heads");
     assert!(found.contains("36"), "{found}");
     let folder = copied("vit_backbone/hf", &["model.safetensors"]);
-    let error = LoadedVit::load(folder.path(), &devices()[0]).unwrap_err();
+    let error = VitBackbone::load(folder.path(), &devices()[0]).unwrap_err();
     assert!(matches!(error, LoadError::Missing { .. }), "{error}");
 }
 
@@ -219,7 +219,7 @@ fn absurd_shapes_are_errors() {
                 let bytes = if shape.is_empty() { 4 } else { 0 };
                 tensors.insert(key.into(), (Dtype::F32, shape.clone(), vec![0; bytes]));
             });
-            assert!(LoadedVit::load(folder.path(), &devices()[0]).is_err(), "{key} {shape:?}");
+            assert!(VitBackbone::load(folder.path(), &devices()[0]).is_err(), "{key} {shape:?}");
         }
     }
 }
@@ -227,7 +227,7 @@ fn absurd_shapes_are_errors() {
 #[test]
 fn images_do_not_influence_each_other() {
     for device in devices() {
-        let vit = LoadedVit::load(&golden("vit_backbone/hf"), &device).unwrap().vit;
+        let vit = VitBackbone::load(&golden("vit_backbone/hf"), &device).unwrap().vit;
         let pixels: Tensor<4> =
             Recorded::read("vit_backbone/hf/io.safetensors").tensor("pixel_values", &device);
         let together = vit.features(pixels.clone(), &Injection::none());
@@ -255,6 +255,6 @@ proptest! {
             bytes[place.index(length)] = value;
         }
         std::fs::write(&path, bytes).unwrap();
-        let _ = LoadedVit::load(folder.path(), &devices()[0]);
+        let _ = VitBackbone::load(folder.path(), &devices()[0]);
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod backbone_resnet;
 mod backbone_vit;
 mod bert;
 mod common;
@@ -11,4 +12,6 @@ mod hub_formats;
 mod injection;
 mod mutations;
 mod parameters;
+mod published;
 mod publishers;
+mod resnet;

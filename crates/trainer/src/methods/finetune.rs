@@ -2,7 +2,7 @@
 //! constant distillation, ProReg and L2-SP differ only in what they minimise.
 
 use burn::tensor::Tensor;
-use regulus_clip::{Clip, Injection, Part};
+use regulus_clip::{Clip, Injection, Part, RunningStatistics};
 use regulus_losses as losses;
 use regulus_losses::TeacherWeight;
 
@@ -69,7 +69,8 @@ impl FineTune {
     /// Fine-tunes `clip` under `head`. `teacher` is the frozen zero-shot model that distillation follows.
     pub fn new(clip: Clip, head: Head, teacher: ZeroShot, regulariser: Regulariser) -> Self {
         let mut start = Parameters::default();
-        for parameter in clip.parameters(Part::Image) {
+        let parameters = clip.parameters(Part::Image).into_iter();
+        for parameter in parameters.filter(|parameter| !RunningStatistics::holds(&parameter.path)) {
             start.insert(parameter.path, parameter.value, parameter.shape);
         }
         head.add_to(&mut start, clip.embed_dim());

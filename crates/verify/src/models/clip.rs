@@ -7,8 +7,8 @@ use crate::recorded::Recorded;
 use crate::report::Row;
 use burn::tensor::{Device, Tensor};
 use regulus_clip::{
-    Clip, ClipConfig, HiddenStates, ImageTower, Injection, LoadedClip, Part, TokenBatch, VisionTransformer,
-    normalise,
+    Clip, ClipConfig, HiddenStates, ImageTower, Injection, LoadedClip, ModifiedResNet, Part, TokenBatch,
+    VisionTransformer, normalise,
 };
 use std::path::Path;
 
@@ -64,6 +64,7 @@ pub(super) fn towers(
         let pixels: Tensor<4> = io.tensor("pixel_values", device)?;
         let features = match &clip.visual {
             ImageTower::Vit(vit) => vision_transformer(checks, vit, pixels, injection)?,
+            ImageTower::ResNet(resnet) => residual_network(checks, resnet, pixels, injection)?,
         };
         image_features(checks, &features)?;
         images = Some(features);
@@ -100,6 +101,21 @@ fn vision_transformer(
     blocks(checks, "vision", &states)?;
     checks.tensor("vision_ln_post", &states.normalised, REST)?;
     checks.tensor("vision_pooled", &states.pooled, REST)?;
+    Ok(states.features)
+}
+
+fn residual_network(
+    checks: &mut Checks<'_>,
+    resnet: &ModifiedResNet,
+    pixels: Tensor<4>,
+    injection: &Injection,
+) -> Result<Tensor<2>, CaseError> {
+    let states = resnet.hidden_states(pixels, injection);
+    checks.tensor("rn_relu1", &states.stem_first, REST)?;
+    checks.tensor("rn_avgpool", &states.stem, REST)?;
+    for (index, layer) in states.layers.iter().enumerate() {
+        checks.tensor(&format!("rn_layer{}", index + 1), layer, REST)?;
+    }
     Ok(states.features)
 }
 

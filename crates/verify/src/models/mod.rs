@@ -1,5 +1,6 @@
 //! Cases of models: a folder with weights and what the publisher's code computed with them.
 
+mod backbone;
 mod bert;
 mod clip;
 
@@ -31,6 +32,8 @@ pub(crate) fn run(folder: &Path, device: &Device, rows: &mut Vec<Row>) -> Result
         Err(CaseError::Unsupported("preprocess".into()))
     } else if io.has("attention_mask") || io.has("last_hidden_state") {
         bert::run(folder, &io, device, rows)
+    } else if io.has("pixel_values") && !io.has("input_ids") {
+        backbone::run(folder, &io, device, rows)
     } else if io.has("pixel_values") || io.has("input_ids") {
         clip::run(folder, &io, device, rows)
     } else {

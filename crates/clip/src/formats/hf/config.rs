@@ -175,7 +175,13 @@ struct SavedVision<'a> {
 
 /// The `config.json` of a model.
 pub(crate) fn to_json(config: &ClipConfig) -> Result<String, SaveError> {
-    let ImageConfig::Vit(image) = &config.image;
+    let ImageConfig::Vit(image) = &config.image else {
+        return Err(SaveError::Unrepresentable {
+            field: "image.kind",
+            value: "resnet".to_string(),
+            reason: "the image tower of `CLIPModel` is a vision transformer",
+        });
+    };
     let text = &config.text;
     let eos_token_id = match text.pooling {
         Pooling::HighestId => LEGACY_EOT_ID,

@@ -10,7 +10,7 @@ pub(crate) use names::OpenAiLayout;
 pub(crate) use shapes::Shapes;
 
 use super::{Description, Json, LoadError, ModelFiles, Notice, Publisher};
-use crate::config::{Activation, ClipConfig, ImageConfig, Pooling, TextConfig, VitConfig};
+use crate::config::{Activation, ClipConfig, ImageConfig, Pooling, ResNetConfig, TextConfig, VitConfig};
 use regulus_checkpoints::{Checkpoint, Container};
 use regulus_images::Preprocess;
 use serde::Deserialize;
@@ -74,6 +74,9 @@ pub(crate) fn describe(
 }
 
 fn image(shapes: &Shapes<'_>, raw: &RawConfig, activation: Activation) -> Result<ImageConfig, LoadError> {
+    if shapes.of("visual.layer1.0.conv1.weight").is_some() {
+        return resnet(shapes, raw).map(ImageConfig::ResNet);
+    }
     let (width, patch) = (shapes.axis("visual.conv1.weight", 0)?, shapes.axis("visual.conv1.weight", 3)?);
     Ok(ImageConfig::Vit(VitConfig {
         resolution: shapes.grid("visual.positional_embedding")?.saturating_mul(patch),
@@ -85,6 +88,19 @@ fn image(shapes: &Shapes<'_>, raw: &RawConfig, activation: Activation) -> Result
         activation,
         layer_norm_eps: LAYER_NORM_EPS,
     }))
+}
+
+fn resnet(shapes: &Shapes<'_>, raw: &RawConfig) -> Result<ResNetConfig, LoadError> {
+    let width = shapes.axis("visual.layer1.0.conv1.weight", 0)?;
+    let grid = shapes.grid("visual.attnpool.positional_embedding")?;
+    let config = ResNetConfig {
+        resolution: grid.saturating_mul(ResNetConfig::REDUCTION),
+        width,
+        blocks: [1, 2, 3, 4].map(|layer| shapes.count(&format!("visual.layer{layer}"), "conv1.weight")),
+        heads: 1,
+    };
+    let heads = shapes.heads("vision_heads", raw.vision_heads, config.pooled_width())?;
+    Ok(ResNetConfig { heads, ..config })
 }
 
 fn text(

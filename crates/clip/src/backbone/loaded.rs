@@ -1,0 +1,46 @@
+//! A backbone as it comes out of a file.
+
+use super::vit_names::VitLayout;
+use super::{Backbone, BackboneError, ResNet, VitBackbone};
+use crate::formats::ModelFiles;
+use crate::weights::WeightsError;
+use burn::tensor::Device;
+use regulus_checkpoints::Checkpoint;
+use regulus_images::Preprocess;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A backbone and what its file says besides.
+#[derive(Debug, Clone)]
+pub struct LoadedBackbone {
+    /// The network. Its parameters are frozen.
+    pub backbone: Backbone,
+    /// Turns images into pixels.
+    pub preprocess: Preprocess,
+    /// How many batches each batch normalisation has seen, by the path of PyTorch's counter, for
+    /// [`RunningStatistics::new`](crate::RunningStatistics::new). Empty if the file does not say.
+    pub batches: BTreeMap<String, u64>,
+    /// Names of tensors that belong to the training of the file and not to the network, such as
+    /// MoCo's queue, key encoder and projection head. They were not read.
+    pub ignored: Vec<String>,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+impl LoadedBackbone {
+    /// Loads a backbone from a folder or a weights file. Architecture and layout are recognised by the names and
+    /// shapes of the tensors: see [`ResNet::load`] and [`VitBackbone::load`].
+    ///
+    /// # Errors
+    /// [`BackboneError`]: a file that is damaged or holds no known backbone, or tensors that do not
+    /// fit, of which all are listed.
+    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self, BackboneError> {
+        let files = ModelFiles::find(path.as_ref())?;
+        let checkpoint = Checkpoint::open(&files.weights).map_err(WeightsError::from)?;
+        if VitLayout::is_found_in(&checkpoint) {
+            Ok(VitBackbone::read_beside(&files, &checkpoint, device)?)
+        } else {
+            ResNet::read(&checkpoint, device)
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A convolution followed by batch normalisation: what residual networks are made of.
+//!
+//! Both are modules of their own, because their parameters are named so, and are always computed
+//! together, because a normalisation with fixed statistics costs nothing inside the convolution.
+
+use crate::injection::Scope;
+use crate::parameters::vacant;
+use crate::running_statistics::Normalisation;
+use burn::module::{Module, Param};
+use burn::tensor::module::{batch_norm_train, conv2d};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor};
+
+/// Added to the variance: PyTorch's default, which every published network has.
+const EPS: f64 = 1e-5;
+
+/// A square convolution without bias, padded by half its size.
+#[derive(Module, Debug)]
+pub(crate) struct Conv {
+    /// `[out, in, side, side]`
+    weight: Param<Tensor<4>>,
+    stride: usize,
+}
+
+impl Conv {
+    pub(crate) fn vacant(inputs: usize, outputs: usize, side: usize, stride: usize, device: &Device) -> Self {
+        Self { weight: vacant([outputs, inputs, side, side], device), stride }
+    }
+
+    fn forward(&self, x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+        let padding = weight.dims()[3] / 2;
+        conv2d(x, weight, bias, ConvOptions::new([self.stride; 2], [padding; 2], [1; 2], 1))
+    }
+}
+
+/// Batch normalisation (Ioffe and Szegedy 2015): `(x - mean) / sqrt(variance + eps) * weight + bias`
+/// in each channel.
+#[derive(Module, Debug)]
+pub(crate) struct BatchNorm {
+    /// `[channels]`, as all others.
+    weight: Param<Tensor<1>>,
+    bias: Param<Tensor<1>>,
+    running_mean: Param<Tensor<1>>,
+    running_var: Param<Tensor<1>>,
+}
+
+impl BatchNorm {
+    pub(crate) fn vacant(channels: usize, device: &Device) -> Self {
+        let vacant = || vacant([channels], device);
+        Self { weight: vacant(), bias: vacant(), running_mean: vacant(), running_var: vacant() }
+    }
+}
+
+/// The normalised convolution, from the modules of the names given at `scope`.
+///
+/// # Shapes
+/// - `x`: `[batch, in, height, width]`
+/// - output: `[batch, out, height / stride, width / stride]`, rounded up
+///
+/// # Panics
+/// If the statistics of the batch are wanted and there is only one value per channel.
+pub(crate) fn conv_norm(
+    x: Tensor<4>,
+    (conv_name, conv): (&str, &Conv),
+    (norm_name, norm): (&str, &BatchNorm),
+    scope: &Scope<'_>,
+    normalisation: &mut Normalisation<'_>,
+) -> Tensor<4> {
+    let kernel = scope.enter(conv_name).weight("weight", &conv.weight);
+    let scope = scope.enter(norm_name);
+    let (weight, bias) = (scope.weight("weight", &norm.weight), scope.weight("bias", &norm.bias));
+    let mean = scope.weight("running_mean", &norm.running_mean);
+    let variance = scope.weight("running_var", &norm.running_var);
+    match normalisation {
+        Normalisation::Running => {
+            let scale = weight / (variance + EPS).sqrt();
+            let shift = bias - mean * scale.clone();
+            let [outputs, ..] = kernel.dims();
+            conv.forward(x, kernel * scale.reshape([outputs, 1, 1, 1]), Some(shift))
+        }
+        Normalisation::Batch(running) => {
+            let x = conv.forward(x, kernel, None);
+            let [batch, _, rows, columns] = x.dims();
+            let count = batch * rows * columns;
+            assert!(count > 1, "the statistics of a batch need more than one value per channel");
+            let normalised = batch_norm_train(x, weight, bias, EPS);
+            let unbiased = normalised.variance * (count as f64 / (count - 1) as f64);
+            running.move_towards(scope.path("running_mean"), mean, normalised.mean);
+            running.move_towards(scope.path("running_var"), variance, unbiased);
+            running.count(scope.path("num_batches_tracked"));
+            normalised.output
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Which statistics batch normalisation uses, and what becomes of those of a batch.
+//!
+//! PyTorch keeps running statistics inside the model and changes them in the forward pass. Here a
+//! model is never mutated: who trains with the statistics of the batch owns the running ones.
+
+use crate::injection::Injection;
+use burn::tensor::Tensor;
+use std::collections::BTreeMap;
+
+/// The statistics that batch normalisation divides by.
+#[derive(Debug)]
+pub enum Normalisation<'a> {
+    /// The model's running statistics, which are weights like all others: evaluation mode.
+    Running,
+    /// Those of the batch, which also move the running ones: training mode.
+    Batch(&'a mut RunningStatistics),
+}
+
+/// The running statistics of a model that is being trained (Ioffe and Szegedy 2015, section 3.1).
+///
+/// Each forward pass with [`Normalisation::Batch`] replaces a running value by
+/// `0.9 * running + 0.1 * batch`, where the variance of the batch is the unbiased one, as PyTorch
+/// does by default. The first pass starts at the values that the model and its injection have.
+#[derive(Debug, Clone, Default)]
+pub struct RunningStatistics {
+    values: BTreeMap<String, Tensor<1>>,
+    batches: BTreeMap<String, u64>,
+}
+
+impl RunningStatistics {
+    /// Weight of a new batch: PyTorch's default.
+    const MOMENTUM: f64 = 0.1;
+
+    /// Starts at the statistics of a model that has seen `batches` batches, by the path of PyTorch's
+    /// counters, such as `layer1.0.bn1.num_batches_tracked`. A counter that is not named starts at 0.
+    pub fn new(batches: BTreeMap<String, u64>) -> Self {
+        Self { values: BTreeMap::new(), batches }
+    }
+
+    /// Whether the parameter at `path` is a running statistic: a value that a method may read and
+    /// replace, but that no optimiser should train.
+    pub fn holds(path: &str) -> bool {
+        path.ends_with(".running_mean") || path.ends_with(".running_var")
+    }
+
+    /// The running means and variances by path, such as `layer1.0.bn1.running_mean`, each
+    /// `[channels]`, without gradients. Empty before the first forward pass.
+    pub fn values(&self) -> &BTreeMap<String, Tensor<1>> {
+        &self.values
+    }
+
+    /// How many batches each normalisation has seen, by the path of PyTorch's counter.
+    pub fn batches(&self) -> &BTreeMap<String, u64> {
+        &self.batches
+    }
+
+    /// `injection` and, after it, these statistics in the place of the model's: for the evaluation
+    /// of what was trained.
+    #[must_use]
+    pub fn injected(&self, injection: Injection) -> Injection {
+        self.values.iter().fold(injection, |all, (path, value)| all.replace(path.clone(), value.clone()))
+    }
+
+    /// Moves the running value at `path`, which is `before` in the model, towards that of a batch.
+    pub(crate) fn move_towards(&mut self, path: String, before: Tensor<1>, batch: Tensor<1>) {
+        let running = self.values.get(&path).cloned().unwrap_or(before);
+        let moved = running * (1.0 - Self::MOMENTUM) + batch * Self::MOMENTUM;
+        self.values.insert(path, moved.detach());
+    }
+
+    /// Counts a batch under the path of a counter.
+    pub(crate) fn count(&mut self, path: String) {
+        let batches = self.batches.entry(path).or_default();
+        *batches = batches.saturating_add(1);
+    }
+}
