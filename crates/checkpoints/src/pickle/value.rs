@@ -3,6 +3,9 @@
 //! Values are plain numbers and positions in the pickle, 16 bytes each, and containers refer to each other by
 //! number. Hence shared and cyclic structures cost nothing extra, and nothing is dropped recursively.
 
+/// Names of modules, classes and storages are looked at again and again, so they must be short. Longer ones do not occur.
+const MAX_IDENTIFIER: u32 = 1024;
+
 /// A piece of the pickle's bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Span {
@@ -76,6 +79,9 @@ impl<'a> Heap<'a> {
 
     /// Adds the name of something in a module.
     pub(super) fn add_global(&mut self, module: Span, name: Span) -> Result<Value, String> {
+        if module.length.max(name.length) > MAX_IDENTIFIER {
+            return Err(format!("a name of more than {MAX_IDENTIFIER} bytes"));
+        }
         let number = u32::try_from(self.globals.len()).map_err(|_| "too many names")?;
         self.globals.push((module, name));
         Ok(Value::Global(number))
@@ -110,6 +116,12 @@ impl<'a> Heap<'a> {
         self.slice_text(span)
     }
 
+    /// The text behind a value, if it is one that can name a class or storage.
+    pub(crate) fn identifier(&self, value: Value) -> Option<&'a str> {
+        let Value::Text(span) = value else { return None };
+        (span.length <= MAX_IDENTIFIER).then(|| self.slice_text(span))?
+    }
+
     /// The items of a tuple or list.
     pub(crate) fn sequence(&self, value: Value) -> Option<&[Value]> {
         match self.node(value)? {
@@ -118,10 +130,10 @@ impl<'a> Heap<'a> {
         }
     }
 
-    /// The value under a text key of a dict.
+    /// The value under a short text key of a dict.
     pub(crate) fn get(&self, dict: Value, key: &str) -> Option<Value> {
         let Node::Dict(pairs) = self.node(dict)? else { return None };
-        pairs.iter().find(|(candidate, _)| self.text(*candidate) == Some(key)).map(|&(_, value)| value)
+        pairs.iter().find(|(candidate, _)| self.identifier(*candidate) == Some(key)).map(|&(_, value)| value)
     }
 
     fn slice(&self, span: Span) -> Option<&'a [u8]> {

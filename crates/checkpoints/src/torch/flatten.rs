@@ -98,7 +98,6 @@ impl<'h, 'a> Walk<'h, 'a> {
         let mut visits: Vec<Visit> = Vec::new();
         visits.extend(self.arrive(root, false)?);
         while let Some(visit) = visits.last_mut() {
-            self.steps_left = self.steps_left.checked_sub(1).ok_or("its values are shared beyond measure")?;
             self.name.truncate(visit.name_length);
             let Some((segment, value)) = self.child(visit) else {
                 self.mark(visit.node, false);
@@ -106,10 +105,18 @@ impl<'h, 'a> Walk<'h, 'a> {
                 continue;
             };
             visit.next_child += 1;
+            self.step(if let Segment::Text(key) = segment { key.len() } else { 0 })?;
             let attributes = matches!(segment, Segment::Same { attributes: true });
             self.extend_name(&segment);
             visits.extend(self.arrive(value, attributes)?);
         }
+        Ok(())
+    }
+
+    /// Counts one step, in which `text` bytes are looked at.
+    fn step(&mut self, text: usize) -> Result<(), Fault> {
+        let left = self.steps_left.checked_sub(1).and_then(|left| left.checked_sub(text));
+        self.steps_left = left.ok_or("its values are shared beyond measure")?;
         Ok(())
     }
 
@@ -134,7 +141,8 @@ impl<'h, 'a> Walk<'h, 'a> {
             Value::Bool(value) => Scalar::Bool(value),
             Value::Int(value) => Scalar::Int(value),
             Value::Float(value) => Scalar::Float(value),
-            Value::Text(_) => {
+            Value::Text(span) => {
+                self.step(span.length as usize)?;
                 let text = heap.text(value).unwrap_or_default();
                 let Some(left) = self.scalars_left.checked_sub(text.len()) else { return Ok(None) };
                 self.scalars_left = left;

@@ -66,7 +66,7 @@ fn storages(object: &Pickle<'_>, keys: &Pickle<'_>, bytes: &[u8], start: usize) 
     let mut storages = Storages::new();
     let mut position = start;
     for &key in keys.heap.sequence(keys.root).ok_or("the list of its storages is missing")? {
-        let key = keys.heap.text(key).ok_or("the key of a storage is no text")?;
+        let key = keys.heap.identifier(key).ok_or("the key of a storage is no short text")?;
         let class = classes.get(key).ok_or_else(|| format!("no tensor belongs to the storage {key:?}"))?;
         let dtype = storage_dtype(class).ok_or_else(|| {
             Fault::Unsupported(format!("a tensor has the number format {class}; convert it first"))

@@ -30,7 +30,7 @@ impl<'a> StorageId<'a> {
     /// The reference in a persistent id.
     pub(super) fn parse(heap: &Heap<'a>, id: Value) -> Option<Self> {
         let (&[kind, class, key, _location, numel], rest) = heap.sequence(id)?.split_first_chunk()?;
-        if heap.text(kind) != Some("storage") {
+        if heap.identifier(kind) != Some("storage") {
             return None;
         }
         let (_, class) = heap.global(class)?;
@@ -38,7 +38,7 @@ impl<'a> StorageId<'a> {
             Some(&[_key, offset, size]) => Some((natural(offset)?, natural(size)?)),
             _ => None,
         };
-        Some(Self { key: heap.text(key)?, class, numel: natural(numel)?, view })
+        Some(Self { key: heap.identifier(key)?, class, numel: natural(numel)?, view })
     }
 }
 

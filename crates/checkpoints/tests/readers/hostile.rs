@@ -97,6 +97,29 @@ fn long_names_for_many_values() {
 }
 
 #[test]
+fn long_texts_that_are_looked_at_often() {
+    let (length, count) = (500_000, 100_000);
+    let long = "x".repeat(length);
+    let key = [&b"\x80\x04"[..], &text(&long), b"q\x000}(", &b"h\0N".repeat(count), b"u."].concat();
+    let scalar = [&b"\x80\x04"[..], &text(&long), b"q\x000](", &b"h\0".repeat(count), b"e."].concat();
+    let name = [b"\x80\x04cm\n", long.as_bytes(), b"\nq\x000](", &b"h\0)R".repeat(count), b"e."].concat();
+    let tensor = TensorPickle { key: &long, shape: &[0], strides: &[1], ..TensorPickle::default() };
+    let call = b"ctorch._utils\n_rebuild_tensor_v2\n";
+    let arguments = &tensor.instructions()[call.len()..];
+    let arguments = &arguments[..arguments.len() - 1];
+    let storage =
+        [&b"\x80\x04"[..], call, b"q\x000", arguments, b"q\x010](", &b"h\0h\x01R".repeat(count), b"e."]
+            .concat();
+    let mut files = archived([key.clone(), scalar, name, storage.clone()]);
+    files.push(legacy(&storage, &[(&long, 6, &STORAGE)]));
+    // The description of the machine, which comes third in an old file.
+    let before_machine =
+        &legacy(b"", &[])[..legacy(b"", &[]).windows(2).position(|two| two == b"}X").unwrap()];
+    files.push([before_machine, &key[2..]].concat());
+    survive("texts", &files);
+}
+
+#[test]
 fn instructions_that_take_the_most_memory() {
     let count = 1 << 20;
     let tall = b"N".repeat(count);

@@ -23,7 +23,7 @@ fn load(name: &str, device: &Device) -> (LoadedBackbone, ResNet) {
 }
 
 fn resnet(loaded: &LoadedBackbone) -> &ResNet {
-    let Backbone::ResNet(resnet) = &loaded.backbone;
+    let Backbone::ResNet(resnet) = &loaded.backbone else { panic!("another architecture") };
     resnet
 }
 

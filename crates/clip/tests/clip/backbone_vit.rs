@@ -6,7 +6,8 @@ use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
 use regulus_checkpoints::Checkpoint;
 use regulus_clip::{
-    Activation, Backbone, Injection, LoadError, TensorFault, VitBackbone, VitConfig, WeightsError,
+    Activation, Backbone, Injection, LoadError, LoadedBackbone, Normalisation, TensorFault, VitBackbone,
+    VitConfig, WeightsError,
 };
 use safetensors::Dtype;
 use serde_json::{Value, json};
@@ -18,6 +19,20 @@ const TOLERANCE: f32 = 1e-4;
 const REORDERED: f32 = 1e-5;
 const FILES: [&str; 2] = ["config.json", "model.safetensors"];
 
+/// A loaded vision transformer with what the tests look at.
+#[derive(Debug)]
+struct Loaded {
+    config: VitConfig,
+    vit: VitBackbone,
+    ignored: Vec<String>,
+}
+
+fn load(path: impl AsRef<Path>, device: &Device) -> Result<Loaded, LoadError> {
+    let LoadedBackbone { backbone, ignored, .. } = VitBackbone::load(path, device)?;
+    let Backbone::Vit(vit) = backbone else { panic!("another architecture") };
+    Ok(Loaded { config: vit.config().clone(), vit, ignored })
+}
+
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 fn timm() -> tempfile::TempDir {
@@ -25,7 +40,7 @@ fn timm() -> tempfile::TempDir {
 }
 
 fn unsupported(path: &Path) -> (&'static str, String) {
-    let error = VitBackbone::load(path, &devices()[0]).unwrap_err();
+    let error = load(path, &devices()[0]).unwrap_err();
     let LoadError::Unsupported { field, found, .. } = error else { panic!("{error}") };
     (field, found)
 }
@@ -34,7 +49,8 @@ fn assert_agrees(vit: &VitBackbone, case: &str, device: &Device) {
     let io = Recorded::read(&format!("vit_backbone/{case}/io.safetensors"));
     let expected = io.tensor("features", device);
     let backbone = Backbone::Vit(vit.clone());
-    let features = backbone.features(io.tensor("pixel_values", device), &Injection::none());
+    let features =
+        backbone.features(io.tensor("pixel_values", device), &Injection::none(), Normalisation::Running);
     assert_close(case, &features, &expected, TOLERANCE);
     assert_eq!(backbone.width(), features.dims()[1]);
 }
@@ -42,7 +58,7 @@ fn assert_agrees(vit: &VitBackbone, case: &str, device: &Device) {
 #[test]
 fn timm_agrees() {
     for device in devices() {
-        let loaded = VitBackbone::load(&golden("vit_backbone/timm"), &device).unwrap();
+        let loaded = load(&golden("vit_backbone/timm"), &device).unwrap();
         let expected = VitConfig {
             resolution: 24,
             patch: 6,
@@ -62,11 +78,11 @@ fn timm_agrees() {
 #[test]
 fn transformers_agrees_with_and_without_head() {
     for device in devices() {
-        let loaded = VitBackbone::load(&golden("vit_backbone/hf"), &device).unwrap();
+        let loaded = load(&golden("vit_backbone/hf"), &device).unwrap();
         assert_eq!(loaded.config.layer_norm_eps, 1e-12);
         assert_eq!(loaded.ignored, ["pooler.dense.bias", "pooler.dense.weight"]);
         assert_agrees(&loaded.vit, "hf", &device);
-        let loaded = VitBackbone::load(&golden("vit_backbone/hf_classifier"), &device).unwrap();
+        let loaded = load(&golden("vit_backbone/hf_classifier"), &device).unwrap();
         assert_eq!(loaded.ignored, ["classifier.bias", "classifier.weight"]);
         assert_agrees(&loaded.vit, "hf_classifier", &device);
     }
@@ -75,7 +91,7 @@ fn transformers_agrees_with_and_without_head() {
 #[test]
 fn a_configuration_and_a_file_are_enough() {
     for device in devices() {
-        let config = VitBackbone::load(&golden("vit_backbone/timm"), &device).unwrap().config;
+        let config = load(&golden("vit_backbone/timm"), &device).unwrap().config;
         let checkpoint = Checkpoint::open(golden("vit_backbone/timm/model.safetensors")).unwrap();
         let vit = VitBackbone::from_checkpoint(&config, &checkpoint, &device).unwrap();
         assert_agrees(&vit, "timm", &device);
@@ -85,7 +101,7 @@ fn a_configuration_and_a_file_are_enough() {
 #[test]
 fn weights_are_read_through_the_injection() {
     for device in devices() {
-        let vit = VitBackbone::load(&golden("vit_backbone/timm"), &device).unwrap().vit;
+        let vit = load(&golden("vit_backbone/timm"), &device).unwrap().vit;
         let pixels = Recorded::read("vit_backbone/timm/io.safetensors").tensor("pixel_values", &device);
         let before = values(&vit.features(pixels.clone(), &Injection::none()));
         for parameter in vit.parameters() {
@@ -118,7 +134,7 @@ fn the_teacher_of_a_self_distillation_checkpoint_is_read() {
             tensors.insert("teacher.head.mlp.0.bias".into(), (Dtype::F32, vec![1], vec![0; 4]));
             tensors.insert("dino_loss.center".into(), (Dtype::F32, vec![1], vec![0; 4]));
         });
-        let loaded = VitBackbone::load(folder.path(), &device).unwrap();
+        let loaded = load(folder.path(), &device).unwrap();
         assert_agrees(&loaded.vit, "timm", &device);
         let ignored = |key: &str| loaded.ignored.iter().any(|name| name == key);
         assert!(ignored("dino_loss.center") && ignored("student.module.backbone.cls_token"));
@@ -137,7 +153,7 @@ fn the_encoder_of_a_masked_autoencoder_is_read() {
             }
             *tensors = renamed(tensors, "model.");
         });
-        let loaded = VitBackbone::load(folder.path(), &device).unwrap();
+        let loaded = load(folder.path(), &device).unwrap();
         assert_agrees(&loaded.vit, "timm", &device);
         assert_eq!(loaded.ignored.len(), 3);
     }
@@ -170,19 +186,19 @@ fn other_networks_are_refused() {
         let gamma = tensors["norm.weight"].clone();
         tensors.insert("blocks.0.ls1.gamma".into(), gamma);
     });
-    let error = VitBackbone::load(folder.path(), &devices()[0]).unwrap_err();
+    let error = load(folder.path(), &devices()[0]).unwrap_err();
     let LoadError::Weights(WeightsError::Mismatch { faults, .. }) = error else { panic!("{error}") };
     assert_eq!(faults, [TensorFault::Unused { key: "blocks.0.ls1.gamma".into(), found: vec![36] }]);
 }
 
 #[test]
 fn heads_that_cannot_be_told_are_asked_for() {
-    let file = golden("vit_backbone/timm/model.safetensors");
-    let (field, found) = unsupported(&file);
+    let folder = copied("vit_backbone/timm", &["model.safetensors"]);
+    let (field, found) = unsupported(folder.path());
     assert_eq!(field, "num_heads");
     assert!(found.contains("36"), "{found}");
     let folder = copied("vit_backbone/hf", &["model.safetensors"]);
-    let error = VitBackbone::load(folder.path(), &devices()[0]).unwrap_err();
+    let error = load(folder.path(), &devices()[0]).unwrap_err();
     assert!(matches!(error, LoadError::Missing { .. }), "{error}");
 }
 
@@ -219,7 +235,7 @@ fn absurd_shapes_are_errors() {
                 let bytes = if shape.is_empty() { 4 } else { 0 };
                 tensors.insert(key.into(), (Dtype::F32, shape.clone(), vec![0; bytes]));
             });
-            assert!(VitBackbone::load(folder.path(), &devices()[0]).is_err(), "{key} {shape:?}");
+            assert!(load(folder.path(), &devices()[0]).is_err(), "{key} {shape:?}");
         }
     }
 }
@@ -227,7 +243,7 @@ fn absurd_shapes_are_errors() {
 #[test]
 fn images_do_not_influence_each_other() {
     for device in devices() {
-        let vit = VitBackbone::load(&golden("vit_backbone/hf"), &device).unwrap().vit;
+        let vit = load(&golden("vit_backbone/hf"), &device).unwrap().vit;
         let pixels: Tensor<4> =
             Recorded::read("vit_backbone/hf/io.safetensors").tensor("pixel_values", &device);
         let together = vit.features(pixels.clone(), &Injection::none());
@@ -255,6 +271,6 @@ proptest! {
             bytes[place.index(length)] = value;
         }
         std::fs::write(&path, bytes).unwrap();
-        let _ = VitBackbone::load(folder.path(), &devices()[0]);
+        let _ = load(folder.path(), &devices()[0]);
     }
 }

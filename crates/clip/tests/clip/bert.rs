@@ -219,7 +219,7 @@ fn other_kinds_of_models_are_refused() {
         assert!(matches!(&error, LoadError::Unsupported { field: found, .. } if *found == field), "{error}");
     }
     let folder = copied("bert", &["config.json"]);
-    assert!(matches!(LoadedBert::load(folder.path(), device), Err(LoadError::Missing { .. })));
+    assert!(matches!(LoadedBert::load(folder.path(), device), Err(LoadError::NoWeights { .. })));
 }
 
 #[test]

@@ -70,15 +70,6 @@ impl Case {
         let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
         Tensor::from_data(TensorData::new(values, shape), device)
     }
-
-    pub fn number(&self, key: &str) -> f64 {
-        self.notes[key].as_f64().unwrap_or_else(|| panic!("{key} is no number"))
-    }
-
-    /// `max(5 f32_dev, floor)` of a group, as the README of the recordings asks for.
-    pub fn tolerance(&self, group: &str, floor: f64) -> f64 {
-        (5.0 * self.notes["f32_dev"][group].as_f64().unwrap()).max(floor)
-    }
 }
 
 /// Rows of token ids of an integer tensor whose last dimension is the context.
