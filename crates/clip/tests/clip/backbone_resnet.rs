@@ -299,6 +299,22 @@ fn prefixes_and_containers_are_recognised() {
 }
 
 #[test]
+fn the_published_container_of_moco_holds_the_same_network() {
+    for device in devices() {
+        let [legacy, plain] = ["moco_v2_legacy.pth.tar", "resnet.safetensors"]
+            .map(|file| LoadedBackbone::load(golden("tes_resnet").join(file), &device).unwrap());
+        let named = |loaded: &LoadedBackbone| -> BTreeMap<String, Vec<f32>> {
+            let parameters = loaded.backbone.parameters().into_iter();
+            let network = parameters.filter(|named| !named.path.starts_with("fc."));
+            network.map(|named| (named.path, values(&named.value))).collect()
+        };
+        assert!(named(&legacy) == named(&plain));
+        assert_eq!(legacy.batches, plain.batches);
+        assert!(legacy.ignored.iter().any(|name| name.contains("encoder_k")), "{:?}", legacy.ignored);
+    }
+}
+
+#[test]
 fn of_a_moco_checkpoint_only_the_query_encoder_is_read() {
     let (plain, _) = load("tes_resnet", &devices()[0]);
     for container in ["", "state_dict."] {

@@ -97,7 +97,7 @@ fn old_names_are_read_and_heads_passed_over() {
 #[test]
 fn masks_with_gaps_and_padding_in_front_agree() {
     for device in devices() {
-        let io = Recorded::read("bert/masked.safetensors");
+        let io = Recorded::read("bert_masks/masked.safetensors");
         let bert = small(&device).bert;
         let batch = recorded_batch(&io, bert.config());
         let mask = io.ids("attention_mask");

@@ -1,12 +1,7 @@
 //! Agreement with the published implementations.
 
 use crate::common::{Recorded, assert_close, devices, golden};
-use burn::tensor::{Device, Tensor};
-use regulus_clip::{
-    Activation, Clip, ClipConfig, ImageConfig, ImageTower, Injection, LoadedClip, Part, Pooling, TextConfig,
-    TokenBatch, VitConfig, normalise,
-};
-use std::collections::{BTreeMap, BTreeSet};
+use regulus_clip::{ImageTower, Injection, LoadedClip, Pooling, TokenBatch, normalise};
 
 /// Tolerances of the recorded tensors.
 const HIDDEN: f32 = 2e-5;
@@ -86,54 +81,12 @@ fn hf_texts_with_the_old_end_id_are_read_at_the_highest_id() {
     }
 }
 
-/// OpenAI's own small model, which holds its weights partly in half precision.
-fn openai_model(device: &Device) -> (ClipConfig, Clip) {
-    let config = ClipConfig {
-        embed_dim: 32,
-        image: ImageConfig::Vit(VitConfig {
-            resolution: 32,
-            patch: 8,
-            width: 64,
-            layers: 3,
-            heads: 1,
-            mlp_width: 256,
-            activation: Activation::QuickGelu,
-            layer_norm_eps: 1e-5,
-        }),
-        text: TextConfig {
-            vocab: 150,
-            context: 20,
-            width: 64,
-            layers: 2,
-            heads: 1,
-            mlp_width: 256,
-            activation: Activation::QuickGelu,
-            layer_norm_eps: 1e-5,
-            sot_id: 148,
-            eot_id: 149,
-            pad_id: 0,
-            pooling: Pooling::HighestId,
-        },
-        logit_scale_init: 0.0,
-    };
-    let file = Recorded::read("openai_vit/model_mixed_fp16.safetensors");
-    let mut weights = BTreeMap::new();
-    for name in file.file().names() {
-        let is_outside = name.starts_with("visual.") || name == "logit_scale";
-        let path = if is_outside { name.to_string() } else { format!("text.{name}") };
-        weights.insert(path, Tensor::from_floats(file.values(name).0.as_slice(), device));
-    }
-    let clip = Clip::init(&config, 0, device).unwrap();
-    let paths: BTreeSet<String> = clip.parameters(Part::All).into_iter().map(|named| named.path).collect();
-    assert_eq!(paths, weights.keys().cloned().collect());
-    (config, clip.with_parameters(&weights).unwrap())
-}
-
 #[test]
 fn cutting_texts_after_the_last_end_changes_no_feature() {
     for device in devices() {
         let io = Recorded::read("truncation/io.safetensors");
-        let (config, clip) = openai_model(&device);
+        let path = golden("openai_vit/model_mixed_fp16.safetensors");
+        let LoadedClip { config, clip, .. } = LoadedClip::load(&path, &device).unwrap();
         let full = io.tensor("text_features_full", &device);
         let none = Injection::none();
         let ids = io.ids("input_ids");

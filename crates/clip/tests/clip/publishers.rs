@@ -1,9 +1,9 @@
 //! The layouts of all publishers: recognised, read, and in agreement with their own code.
 
-use crate::common::{Recorded, assert_close, devices, golden};
+use crate::common::{Recorded, assert_close, devices, golden, values};
 use burn::tensor::{Device, Tensor};
 use regulus_clip::{
-    Activation, Clip, ImageConfig, ImageTower, Injection, LoadError, LoadedClip, Notice, Publisher,
+    Activation, Clip, ImageConfig, ImageTower, Injection, LoadError, LoadedClip, Notice, Part, Publisher,
     TokenBatch,
 };
 use std::fs;
@@ -47,6 +47,48 @@ fn openai_weights_agree() {
         assert_towers_agree(&loaded, &io, &none, &device);
         let expected = io.tensor("logits_per_image", &device);
         assert_close("logits", &logits(&loaded.clip, &io, &none, &device), &expected, TOLERANCE);
+    }
+}
+
+/// The values of all parameters, in module order.
+fn parameters(clip: &Clip) -> Vec<f32> {
+    clip.parameters(Part::All).iter().flat_map(|named| values(&named.value)).collect()
+}
+
+#[test]
+fn official_archives_hold_the_same_parameters() {
+    for device in devices() {
+        for (archive, plain) in [
+            ("openai_vit/jit_mixed_fp16.pt", "openai_vit/model_mixed_fp16.safetensors"),
+            ("openai_rn/jit_mixed_fp16.pt", "openai_rn/model.safetensors"),
+        ] {
+            let [archive, plain] =
+                [archive, plain].map(|file| LoadedClip::load(&golden(file), &device).unwrap());
+            assert_eq!(archive.config, plain.config);
+            assert_eq!(archive.notices, []);
+            assert!(parameters(&archive.clip) == parameters(&plain.clip));
+        }
+    }
+}
+
+#[test]
+fn hub_models_are_the_same_in_every_container() {
+    for device in devices() {
+        let load = |name: &str| LoadedClip::load(&golden("hf_containers").join(name), &device).unwrap();
+        let single = load("single");
+        let expected = parameters(&single.clip);
+        for name in ["sharded", "bin", "legacy_bin", "half", "training"] {
+            let loaded = load(name);
+            assert_eq!((loaded.publisher, &loaded.config), (Publisher::Hf, &single.config), "{name}");
+            let found = parameters(&loaded.clip);
+            let deviation = found.iter().zip(&expected).map(|(a, b)| (a - b).abs() / b.abs().max(1.0));
+            // Half precision keeps 11 bits.
+            let tolerance = if name == "half" { 1.0 / 2048.0 } else { 0.0 };
+            assert!(deviation.fold(0.0, f32::max) <= tolerance, "{name}");
+            assert_eq!(found.len(), expected.len(), "{name}");
+        }
+        let outside = Notice::OutsideIgnored { prefix: "state_dict.module.".into(), tensors: 1 };
+        assert_eq!(load("training").notices, [outside]);
     }
 }
 

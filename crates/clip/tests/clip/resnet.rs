@@ -1,10 +1,11 @@
 //! OpenAI's residual network as an image tower.
 
-use crate::common::{Recorded, WORDS, assert_close, devices, small_config, values};
+use crate::common::{Recorded, WORDS, assert_close, devices, golden, small_config, values};
 use burn::tensor::{Device, Tensor};
 use regulus_clip::{
-    Activation, Clip, ClipConfig, ConfigFault, ImageConfig, ImageTower, Injection, ModifiedResNet, Part,
-    Pooling, Pretrained, ResNetConfig, RunningStatistics, SaveError, TextConfig, Tokenizer, normalise,
+    Activation, Clip, ClipConfig, ConfigFault, ImageConfig, ImageTower, Injection, LoadedClip,
+    ModifiedResNet, Part, Pooling, Pretrained, ResNetConfig, RunningStatistics, SaveError, TextConfig,
+    Tokenizer, normalise,
 };
 use regulus_images::Preprocess;
 use std::collections::BTreeMap;
@@ -41,17 +42,9 @@ fn openai_name(path: &str) -> &str {
 
 /// OpenAI's own small model.
 fn recorded_model(device: &Device) -> Clip {
-    let file = Recorded::read("openai_rn/model.safetensors");
-    let clip = Clip::init(&config(), 0, device).unwrap();
-    let weights: BTreeMap<String, Tensor<1>> = clip
-        .shapes()
-        .into_iter()
-        .map(|(path, _)| {
-            let (values, _) = file.values(openai_name(&path));
-            (path, Tensor::from_floats(values.as_slice(), device))
-        })
-        .collect();
-    clip.with_parameters(&weights).unwrap()
+    let loaded = LoadedClip::load(&golden("openai_rn/model.safetensors"), device).unwrap();
+    assert_eq!(loaded.config.image, config().image);
+    loaded.clip
 }
 
 fn tower(clip: &Clip) -> &ModifiedResNet {
