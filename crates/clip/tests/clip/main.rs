@@ -9,3 +9,5 @@ mod hub_formats;
 mod injection;
 mod mutations;
 mod parameters;
+mod tokenizer;
+mod tokenizer_files;
