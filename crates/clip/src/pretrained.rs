@@ -7,7 +7,7 @@ use crate::clip::Clip;
 use crate::config::{ClipConfig, Listed, Pooling};
 use crate::formats::hf::{self, HfClipLayout};
 use crate::formats::{
-    Description, Json, LoadError, LoadedClip, ModelFiles, Notice, Publisher, SaveError, describe, existing,
+    Description, Json, LoadError, LoadedClip, ModelFiles, Notice, Publisher, SaveError, describe,
 };
 use crate::resolution::ResolutionError;
 use crate::tokenizer::Tokenizer;
@@ -226,10 +226,20 @@ impl Pretrained {
     }
 }
 
-/// The tokenizer that the folder brings.
-fn tokenizer(files: &ModelFiles, _description: &mut Description) -> Result<Tokenizer, LoadError> {
-    let path = existing(files.folder(), hf::TOKENIZER_FILE, "the model's tokenizer")?;
-    Ok(Tokenizer::from_hf_file(&path)?)
+/// Size of the vocabulary of OpenAI's tokenizer, which all published CLIP models share.
+const OPENAI_VOCABULARY: usize = 49408;
+
+/// The tokenizer that the folder brings, or else OpenAI's where the model has its vocabulary.
+fn tokenizer(files: &ModelFiles, description: &mut Description) -> Result<Tokenizer, LoadError> {
+    if let Some(tokenizer) = Tokenizer::from_folder(files.folder())? {
+        return Ok(tokenizer);
+    }
+    if description.publisher == Publisher::Hf || description.config.text.vocab != OPENAI_VOCABULARY {
+        let path = files.folder().join(hf::TOKENIZER_FILE);
+        return Err(LoadError::Missing { path, expected: "the model's tokenizer" });
+    }
+    description.notices.push(Notice::BuiltInTokenizer);
+    Ok(Tokenizer::openai())
 }
 
 fn check_parts(

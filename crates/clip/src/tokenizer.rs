@@ -2,18 +2,42 @@
 //!
 //! The work is done by the `tokenizers` crate, which reads the same `tokenizer.json` as
 //! `transformers` does. This module adds what it leaves open: a text that is too long, or a word
-//! that a small vocabulary lacks, is an error that shows the text, never a silent cut.
+//! that a small vocabulary lacks, is an error that shows the text, never a silent cut; and CLIP's
+//! tokenizer gives the ids of OpenAI's own code, from whatever file it comes.
 
+mod byte_pairs;
+mod byte_symbols;
+mod clean;
+mod code_pages;
+mod damaged_utf8;
+mod error;
+mod fix_text;
+mod folder;
+mod html;
+mod merges;
+mod mojibake;
+mod mojibake_signs;
+mod openai;
+mod text_file;
 mod word_level;
+mod word_piece;
+
+pub use error::{TokenizeError, TokenizerError};
 
 use crate::formats::SaveError;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokenizers::ModelWrapper;
 
 /// A tokenizer that puts a start token before each text and an end token behind it.
+///
+/// CLIP's tokenizer, which is one of byte pairs with the tokens `<|startoftext|>` and `<|endoftext|>`,
+/// gives the ids of OpenAI's code whatever file it comes from: texts are repaired, freed of HTML entities
+/// and split as there, which `transformers` leaves out. Its ids differ from these where a text holds curly
+/// quotation marks, entities, letters of full width and the like. A `tokenizer.json` with tokens of its own
+/// besides, and every other kind of tokenizer, gives the ids of `transformers`.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     tokenizer: Arc<tokenizers::Tokenizer>,
@@ -22,76 +46,8 @@ pub struct Tokenizer {
     sot_id: u32,
     eot_id: u32,
     ids: usize,
-}
-
-/// A tokenizer that cannot be loaded or made.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenizerError {
-    /// The file cannot be read.
-    #[error("{}: {source}", .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system says.
-        source: std::io::Error,
-    },
-    /// The file is not a tokenizer that the `tokenizers` crate understands.
-    #[error("{}: not a tokenizer of HF `tokenizers`: {reason}", .path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The tokenizer does not put one token before and one behind each text.
-    #[error(
-        "{}: an empty text becomes the ids {found:?}, expected one start and one end token", .path.display()
-    )]
-    NoStartAndEnd {
-        /// The file.
-        path: PathBuf,
-        /// The ids of the empty text.
-        found: Vec<u32>,
-    },
-    /// A word of a word-level vocabulary could never be found in a text.
-    #[error("the word {word:?} cannot be in a vocabulary: {reason}")]
-    Word {
-        /// The word.
-        word: String,
-        /// Why not.
-        reason: &'static str,
-    },
-}
-
-/// A text that cannot be turned into ids.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenizeError {
-    /// The text does not fit the model's context.
-    #[error("the text {text:?} has {length} tokens with start and end, the model reads {context}")]
-    TooLong {
-        /// The text.
-        text: String,
-        /// Its number of tokens, start and end included.
-        length: usize,
-        /// The model's context.
-        context: usize,
-    },
-    /// A word is not in the vocabulary of a tokenizer that knows whole words only.
-    #[error("the word {word:?} of the text {text:?} is not in the model's vocabulary")]
-    UnknownWord {
-        /// The word.
-        word: String,
-        /// The text.
-        text: String,
-    },
-    /// The tokenizer fails for another reason.
-    #[error("the text {text:?} cannot be tokenized: {reason}")]
-    Failed {
-        /// The text.
-        text: String,
-        /// What the `tokenizers` crate says.
-        reason: String,
-    },
+    /// Whether texts are cleaned and split as OpenAI does.
+    is_openai: bool,
 }
 
 impl Tokenizer {
@@ -129,7 +85,11 @@ impl Tokenizer {
         };
         let highest = tokenizer.get_vocab(true).into_values().chain([sot_id, eot_id]).max();
         let ids = highest.map_or(0, |id| id as usize + 1);
-        Ok(Self { tokenizer: Arc::new(tokenizer), json: json.into(), sot_id, eot_id, ids })
+        let is_openai = match tokenizer.get_model() {
+            ModelWrapper::BPE(bpe) => openai::is_openai(&tokenizer, bpe, [sot_id, eot_id]),
+            _ => false,
+        };
+        Ok(Self { tokenizer: Arc::new(tokenizer), json: json.into(), sot_id, eot_id, ids, is_openai })
     }
 
     /// The ids of a text from the start token to the end token, without padding.
@@ -137,12 +97,40 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizeError`] if there are more than `context` ids, or a word has none.
     pub fn encode(&self, text: &str, context: usize) -> Result<Vec<u32>, TokenizeError> {
-        let encoding = self.tokenizer.encode(text, true).map_err(|error| self.explain(text, &error))?;
-        let ids = encoding.get_ids();
+        let ids = self.all_ids(text)?;
         if ids.len() > context {
             return Err(TokenizeError::TooLong { text: text.into(), length: ids.len(), context });
         }
-        Ok(ids.to_vec())
+        Ok(ids)
+    }
+
+    /// The ids of a text, as [`Self::encode`] gives them, except that a text that is too long is cut: the
+    /// last of its `context` ids is the end token, as with `truncate=True` of OpenAI's code.
+    ///
+    /// # Errors
+    /// [`TokenizeError`] if a word has no id.
+    pub fn encode_truncated(&self, text: &str, context: usize) -> Result<Vec<u32>, TokenizeError> {
+        let mut ids = self.all_ids(text)?;
+        if ids.len() > context {
+            ids.truncate(context);
+            ids.iter_mut().last().into_iter().for_each(|last| *last = self.eot_id);
+        }
+        Ok(ids)
+    }
+
+    fn all_ids(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
+        match self.tokenizer.get_model() {
+            ModelWrapper::BPE(bpe) if self.is_openai => {
+                let ids = openai::ids(bpe, [self.sot_id, self.eot_id], text);
+                let ids = ids.map_err(|error| self.explain(text, &error))?;
+                Ok([self.sot_id].into_iter().chain(ids).chain([self.eot_id]).collect())
+            }
+            _ => {
+                let encoding =
+                    self.tokenizer.encode(text, true).map_err(|error| self.explain(text, &error))?;
+                Ok(encoding.get_ids().to_vec())
+            }
+        }
     }
 
     /// The ids of each text, as [`Self::encode`] gives them.
@@ -157,8 +145,8 @@ impl Tokenizer {
         texts.iter().map(|text| self.encode(text.as_ref(), context)).collect()
     }
 
-    /// The words of a text that a whole-word tokenizer reads as its token for unknown words. Always empty for
-    /// tokenizers that spell unknown words out, as CLIP's does.
+    /// The words of a text that a whole-word tokenizer reads as its token for unknown words. Always empty
+    /// for tokenizers that spell unknown words out, as CLIP's does.
     pub fn unknown_words(&self, text: &str) -> Vec<String> {
         let ModelWrapper::WordLevel(model) = self.tokenizer.get_model() else { return Vec::new() };
         let Some(unknown) = self.tokenizer.token_to_id(&model.unk_token) else { return Vec::new() };

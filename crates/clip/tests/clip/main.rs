@@ -15,3 +15,5 @@ mod parameters;
 mod published;
 mod publishers;
 mod resnet;
+mod tokenizer;
+mod tokenizer_files;

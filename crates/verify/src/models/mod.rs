@@ -5,6 +5,7 @@ mod bert;
 mod clip;
 
 mod prompts;
+mod tokenizer;
 mod truncation;
 
 use crate::error::CaseError;
@@ -21,7 +22,7 @@ const PROMPTS: &str = "prompts.safetensors";
 /// Runs the case in `folder`: which one it is follows from what it records.
 pub(crate) fn run(folder: &Path, device: &Device, rows: &mut Vec<Row>) -> Result<(), CaseError> {
     if folder.join("strings.json").is_file() {
-        return Err(CaseError::Unsupported("tokenizer".into()));
+        return tokenizer::run(folder, rows);
     }
     let io = Recorded::open(&folder.join(IO))?;
     if io.has("text_features_truncated") {
