@@ -15,7 +15,7 @@ mod openai;
 
 pub use error::{LoadError, SaveError};
 pub(crate) use files::ModelFiles;
-pub(crate) use json::{Json, existing, pretty};
+pub(crate) use json::{Json, pretty};
 pub use loaded::LoadedClip;
 pub use notice::Notice;
 

@@ -21,12 +21,12 @@ const CONTEXT: usize = 77;
 
 pub(crate) fn run(folder: &Path, rows: &mut Vec<Row>) -> Result<(), CaseError> {
     let path = folder.join("strings.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| CaseError::Read { path: path.clone(), source })?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|source| CaseError::Read { path: path.clone(), source })?;
     let strings: Vec<Recorded> =
         serde_json::from_str(&text).map_err(|source| CaseError::Json { path: path.clone(), source })?;
     let tokenizer = Tokenizer::openai();
-    let wrong: Vec<String> =
-        strings.iter().filter_map(|recorded| differs(&tokenizer, recorded)).collect();
+    let wrong: Vec<String> = strings.iter().filter_map(|recorded| differs(&tokenizer, recorded)).collect();
     rows.push(Row {
         what: format!("texts with other ids, of {}", strings.len()),
         deviation: wrong.len() as f64,
