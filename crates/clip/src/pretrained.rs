@@ -10,11 +10,11 @@ use crate::formats::{
     Description, Json, LoadError, LoadedClip, ModelFiles, Notice, Publisher, SaveError, describe,
 };
 use crate::resolution::ResolutionError;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{TokenizeError, Tokenizer};
 use crate::weights;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
 use regulus_checkpoints::{Checkpoint, sha256};
-use regulus_images::Preprocess;
+use regulus_images::{Preprocess, RgbImage};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -158,6 +158,26 @@ impl Pretrained {
         let mut notices = self.notices;
         notices.push(Notice::PositionsInterpolated { from, to: resolution });
         Ok(Self { config, clip, preprocess, notices, ..self })
+    }
+
+    /// Token ids of texts, for [`Clip::encode_text`].
+    ///
+    /// # Errors
+    /// [`TokenizeError`] of the first text that is too long or has a word that the tokenizer lacks.
+    pub fn tokens<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Vec<u32>>, TokenizeError> {
+        self.tokenizer.encode_batch(texts, self.config.text.context)
+    }
+
+    /// An image as the model expects it, on the model's device: resized, cropped and normalised.
+    ///
+    /// # Shapes
+    /// - output: `[1, 3, resolution, resolution]`
+    pub fn pixels(&self, image: &RgbImage) -> Tensor<4> {
+        let square = self.preprocess.square(image);
+        let mut planes = vec![0.0; square.pixels.len()];
+        self.preprocess.normalise(&square.pixels, &mut planes);
+        let data = TensorData::new(planes, [1, 3, square.height, square.width]);
+        Tensor::from_data(data, &self.clip.device())
     }
 
     /// A digest, in hexadecimal, over all files that [`Self::load`] reads: weights, configuration, tokenizer and

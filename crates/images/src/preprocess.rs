@@ -1,9 +1,9 @@
 //! The way from a picture to a model's input. It belongs to the model: the same weights measured
 //! with other constants give other numbers, so it is stored with them and never passed by hand.
 
-use crate::resize::resize_window;
+use crate::resize::{Window, resize_bytes};
 use crate::rgb_image::CenteredSpan;
-use crate::{Filter, RgbImage, center_crop};
+use crate::{Filter, NativeImage, PassOrder, RgbImage, center_crop};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -84,17 +84,29 @@ impl Preprocess {
     /// The image resized and cropped to a square of `crop` pixels, still as bytes. Where the resized
     /// image is smaller than the square, black is added around it, as torchvision does.
     pub fn square(&self, image: &RgbImage) -> RgbImage {
-        let (width, height) = self.resized(image.width, image.height);
-        let columns = CenteredSpan::new(width, self.crop.max(1));
-        let rows = CenteredSpan::new(height, self.crop.max(1));
-        let window = resize_window(
-            image,
-            (width, height),
-            columns.start..columns.start + columns.length,
-            rows.start..rows.start + rows.length,
-            self.filter,
-        );
-        if (window.width, window.height) == (self.crop, self.crop) {
+        let window = self.window(image.size(), PassOrder::default());
+        let pixels = resize_bytes::<3>(&image.pixels, image.size(), &window);
+        self.padded(RgbImage { width: window.columns.len(), height: window.rows.len(), pixels })
+    }
+
+    /// [`square`](Self::square) in the order of OpenAI's code: the image is resized and cropped in the
+    /// colour mode of its file, and the result converted to RGB. That differs for images with a palette
+    /// or 1 bit per pixel (whose pixels are not mixed), transparency, inks, and 16-bit grey.
+    pub fn square_native(&self, image: &NativeImage, order: PassOrder) -> RgbImage {
+        let window = self.window((image.width(), image.height()), order);
+        self.padded(image.resized(&window))
+    }
+
+    /// The part of the resized image that the square shows.
+    fn window(&self, (width, height): (usize, usize), order: PassOrder) -> Window {
+        let size = self.resized(width, height);
+        let columns = CenteredSpan::new(size.0, self.crop.max(1));
+        let rows = CenteredSpan::new(size.1, self.crop.max(1));
+        Window { size, columns: columns.range(), rows: rows.range(), filter: self.filter, order }
+    }
+
+    fn padded(&self, window: RgbImage) -> RgbImage {
+        if window.size() == (self.crop, self.crop) {
             window
         } else {
             center_crop(&window, self.crop, self.crop)

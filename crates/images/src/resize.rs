@@ -3,13 +3,18 @@
 //! rounded to 22 fractional bits, and each of the two passes (along rows, along columns) rounds and
 //! clamps its result to 8 bits.
 
+mod gray16;
+mod nearest;
 mod passes;
 mod weights;
 
-use crate::{RgbImage, crop};
-use passes::{along_columns, along_rows};
+pub(crate) use gray16::resize_gray16;
+pub(crate) use nearest::resize_nearest;
+
+use crate::RgbImage;
+use crate::rgb_image::cut;
+use passes::{Part, along_columns, along_rows};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::ops::Range;
 use weights::AxisWeights;
 
@@ -24,55 +29,87 @@ pub enum Filter {
     Bilinear,
 }
 
+/// Which of the two passes comes first. Since each of them rounds, the order shows: usually by one
+/// level, at hard edges by a few.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PassOrder {
+    /// Along rows first, except for images that lose far more rows than columns, as Pillow 13 has it.
+    #[default]
+    Pillow13,
+    /// Always along rows first, as in Pillow up to version 12.
+    Classic,
+}
+
+impl PassOrder {
+    /// Whether the pass along columns precedes the pass along rows, for sizes (width, height).
+    fn columns_come_first(self, from: (usize, usize), to: (usize, usize)) -> bool {
+        let lost = |from: usize, to: usize| from as i64 - to as i64;
+        self == Self::Pillow13 && to.1 < from.1 && lost(from.1, to.1) > 2 * lost(from.0, to.0)
+    }
+}
+
 /// The image stretched to `width` x `height` pixels, as Pillow 13's `Image.resize` does it in RGB mode.
 /// A side of 0 counts as 1. The result takes `width * height * 3` bytes.
 pub fn resize(image: &RgbImage, width: usize, height: usize, filter: Filter) -> RgbImage {
-    let (width, height) = (width.max(1), height.max(1));
-    resize_window(image, (width, height), 0..width, 0..height, filter)
+    resize_in_order(image, width, height, filter, PassOrder::default())
 }
 
-/// The part at `columns` and `rows` (neither empty) of the image resized to `size` (width, height).
-/// Only that part is computed: the long side of a thin image can be a million pixels.
-pub(crate) fn resize_window(
+/// [`resize`] with the passes in the order of another version of Pillow.
+pub fn resize_in_order(
     image: &RgbImage,
-    size: (usize, usize),
-    columns: Range<usize>,
-    rows: Range<usize>,
+    width: usize,
+    height: usize,
     filter: Filter,
+    order: PassOrder,
 ) -> RgbImage {
-    let (width, height) = (columns.len(), rows.len());
-    if size == (image.width, image.height)
-        && let Ok(part) = crop(image, columns.start, rows.start, width, height)
-    {
-        return part;
-    }
-    let mut horizontal = AxisWeights::new(image.width, size.0, columns, filter);
-    let mut vertical = AxisWeights::new(image.height, size.1, rows, filter);
-    let (used_columns, used_rows) = (horizontal.rebase(), vertical.rebase());
-    let (used_width, used_height) = (used_columns.len(), used_rows.len());
-    let used = match crop(image, used_columns.start, used_rows.start, used_width, used_height) {
-        Ok(part) if (used_width, used_height) != (image.width, image.height) => Cow::Owned(part.pixels),
-        _ => Cow::Borrowed(&image.pixels),
-    };
-    let pixels = if columns_come_first((image.width, image.height), size) {
-        along_rows(&along_columns(&used, used_width, &vertical), used_width, &horizontal)
-    } else {
-        along_columns(&along_rows(&used, used_width, &horizontal), width, &vertical)
-    };
-    RgbImage { width, height, pixels }
+    let (width, height) = (width.max(1), height.max(1));
+    let window = Window { size: (width, height), columns: 0..width, rows: 0..height, filter, order };
+    RgbImage { width, height, pixels: resize_bytes::<3>(&image.pixels, image.size(), &window) }
 }
 
-/// Whether the pass along columns precedes the pass along rows. Since each pass rounds, the order
-/// shows in the last bit. Pillow takes rows first; version 13 made an exception for images that lose
-/// far more rows than columns.
-fn columns_come_first(from: (usize, usize), to: (usize, usize)) -> bool {
-    let lost = |from: usize, to: usize| from as i64 - to as i64;
-    to.1 < from.1 && lost(from.1, to.1) > 2 * lost(from.0, to.0)
+/// A part of a resized image. Only that part is computed: the long side of a thin image can be a
+/// million pixels.
+#[derive(Debug, Clone)]
+pub(crate) struct Window {
+    /// Width and height of the whole resized image.
+    pub size: (usize, usize),
+    /// The columns of it that are wanted, at least one.
+    pub columns: Range<usize>,
+    /// The rows of it that are wanted, at least one.
+    pub rows: Range<usize>,
+    /// How pixels are weighed.
+    pub filter: Filter,
+    /// Which pass comes first.
+    pub order: PassOrder,
+}
+
+/// The window of an image of `from` (width, height) pixels with `CHANNELS` bytes each.
+pub(crate) fn resize_bytes<const CHANNELS: usize>(
+    pixels: &[u8],
+    from: (usize, usize),
+    window: &Window,
+) -> Vec<u8> {
+    if window.size == from {
+        return cut(pixels, CHANNELS, from.0, &window.columns, &window.rows);
+    }
+    let mut horizontal = AxisWeights::new(from.0, window.size.0, window.columns.clone(), window.filter);
+    let mut vertical = AxisWeights::new(from.1, window.size.1, window.rows.clone(), window.filter);
+    let (used_columns, used_rows) = (horizontal.rebase(), vertical.rebase());
+    let (horizontal, vertical) = (horizontal.fixed_point(), vertical.fixed_point());
+    let used = Part::new(pixels, from.0 * CHANNELS, CHANNELS, &used_columns, &used_rows);
+    if window.order.columns_come_first(from, window.size) {
+        let between = along_columns(used, &vertical);
+        along_rows::<CHANNELS>(Part::whole(&between, used_columns.len() * CHANNELS), &horizontal)
+    } else {
+        let between = along_rows::<CHANNELS>(used, &horizontal);
+        along_columns(Part::whole(&between, window.columns.len() * CHANNELS), &vertical)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crop;
     use crate::random::Stream;
 
     #[test]
@@ -85,9 +122,16 @@ mod tests {
             let (left, top) = (stream.below(width), stream.below(height));
             let (right, bottom) =
                 (left + 1 + stream.below(width - left), top + 1 + stream.below(height - top));
-            let window = resize_window(&image, (width, height), left..right, top..bottom, Filter::Bicubic);
+            let window = Window {
+                size: (width, height),
+                columns: left..right,
+                rows: top..bottom,
+                filter: Filter::Bicubic,
+                order: PassOrder::Pillow13,
+            };
+            let part = resize_bytes::<3>(&image.pixels, image.size(), &window);
             let whole = resize(&image, width, height, Filter::Bicubic);
-            assert_eq!(window, crop(&whole, left, top, right - left, bottom - top).unwrap());
+            assert_eq!(part, crop(&whole, left, top, right - left, bottom - top).unwrap().pixels);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The one image type of the project, and the operations that only move pixels.
 
+use std::ops::Range;
 use thiserror::Error;
 
 /// An 8-bit RGB image with at least one pixel.
@@ -24,15 +25,19 @@ pub enum ShapeError {
         /// Rows.
         height: usize,
     },
-    /// The buffer does not hold `width * height * 3` bytes.
-    #[error("an RGB image of {width} x {height} pixels needs {width} * {height} * 3 bytes, got {bytes}")]
+    /// The buffer does not hold `width * height * channels` samples.
+    #[error(
+        "an image of {width} x {height} pixels needs {width} * {height} * {channels} samples, got {samples}"
+    )]
     WrongLength {
         /// Pixels per row.
         width: usize,
         /// Rows.
         height: usize,
+        /// Samples per pixel: 3 for RGB.
+        channels: usize,
         /// Length of the buffer that was given.
-        bytes: usize,
+        samples: usize,
     },
     /// A crop that leaves the image.
     #[error(
@@ -61,20 +66,35 @@ impl RgbImage {
     /// # Errors
     /// [`ShapeError::Empty`] and [`ShapeError::WrongLength`].
     pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self, ShapeError> {
-        if width == 0 || height == 0 {
-            return Err(ShapeError::Empty { width, height });
-        }
-        let bytes = pixels.len();
-        if width.checked_mul(height).and_then(|n| n.checked_mul(3)) != Some(bytes) {
-            return Err(ShapeError::WrongLength { width, height, bytes });
-        }
+        check_shape(width, height, 3, pixels.len())?;
         Ok(Self { width, height, pixels })
+    }
+
+    /// Width and height.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
     }
 
     /// The rows from the top, `width * 3` bytes each.
     pub fn rows(&self) -> impl DoubleEndedIterator<Item = &[u8]> + ExactSizeIterator {
         self.pixels.chunks_exact(self.width * 3)
     }
+}
+
+/// Whether `samples` values are an image of this size.
+pub(crate) fn check_shape(
+    width: usize,
+    height: usize,
+    channels: usize,
+    samples: usize,
+) -> Result<(), ShapeError> {
+    if width == 0 || height == 0 {
+        return Err(ShapeError::Empty { width, height });
+    }
+    if width.checked_mul(height).and_then(|n| n.checked_mul(channels)) != Some(samples) {
+        return Err(ShapeError::WrongLength { width, height, channels, samples });
+    }
+    Ok(())
 }
 
 /// The part of `width` x `height` pixels whose upper left corner is at (`left`, `top`).
@@ -103,11 +123,24 @@ pub fn crop(
             height: image.height,
         });
     }
-    let mut pixels = Vec::with_capacity(width * height * 3);
-    for row in image.rows().skip(top).take(height) {
-        pixels.extend_from_slice(&row[left * 3..(left + width) * 3]);
-    }
+    let pixels = cut(&image.pixels, 3, image.width, &(left..left + width), &(top..top + height));
     Ok(RgbImage { width, height, pixels })
+}
+
+/// The values of the pixels at `columns` and `rows` of an image that is `width` pixels wide and has
+/// `channels` values per pixel. Both ranges must lie in the image.
+pub(crate) fn cut<T: Copy>(
+    values: &[T],
+    channels: usize,
+    width: usize,
+    columns: &Range<usize>,
+    rows: &Range<usize>,
+) -> Vec<T> {
+    let mut part = Vec::with_capacity(columns.len() * rows.len() * channels);
+    for row in values.chunks_exact(width * channels).skip(rows.start).take(rows.len()) {
+        part.extend_from_slice(&row[columns.start * channels..columns.end * channels]);
+    }
+    part
 }
 
 /// The middle `width` x `height` pixels, as torchvision's `CenterCrop` cuts them: an odd remainder is
@@ -120,7 +153,7 @@ pub fn center_crop(image: &RgbImage, width: usize, height: usize) -> RgbImage {
     let mut pixels = vec![0; width * height * 3];
     let targets = pixels.chunks_exact_mut(width * 3).skip(rows.padding);
     for (target, source) in targets.zip(image.rows().skip(rows.start).take(rows.length)) {
-        let source = &source[columns.start * 3..(columns.start + columns.length) * 3];
+        let source = &source[columns.start * 3..][..columns.length * 3];
         target[columns.padding * 3..][..source.len()].copy_from_slice(source);
     }
     RgbImage { width, height, pixels }
@@ -147,6 +180,11 @@ impl CenteredSpan {
         let start = if remainder % 4 == 3 { remainder / 2 + 1 } else { remainder / 2 };
         Self { start, length: crop, padding: 0 }
     }
+
+    /// The pixels that are taken.
+    pub(crate) fn range(self) -> Range<usize> {
+        self.start..self.start + self.length
+    }
 }
 
 /// The image mirrored left to right.
@@ -172,7 +210,7 @@ mod tests {
     fn buffers_must_fit_their_sides() {
         assert_eq!(RgbImage::new(0, 3, vec![]), Err(ShapeError::Empty { width: 0, height: 3 }));
         let wrong = RgbImage::new(2, 2, vec![0; 11]);
-        assert_eq!(wrong, Err(ShapeError::WrongLength { width: 2, height: 2, bytes: 11 }));
+        assert_eq!(wrong, Err(ShapeError::WrongLength { width: 2, height: 2, channels: 3, samples: 11 }));
         assert!(matches!(RgbImage::new(usize::MAX, 2, vec![0; 6]), Err(ShapeError::WrongLength { .. })));
     }
 

@@ -5,7 +5,9 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
-use regulus_images::{DecodeError, MAX_PIXELS, decode, decode_file};
+use regulus_images::{
+    DecodeError, DecodeOptions, MAX_PIXELS, PassOrder, Preprocess, decode, decode_file, decode_native,
+};
 use std::path::{Path, PathBuf};
 
 fn fixture_files() -> Vec<PathBuf> {
@@ -30,6 +32,11 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
             prop_assert!(image.width * image.height > 0);
             prop_assert!((image.width * image.height) as u64 <= MAX_PIXELS);
             prop_assert_eq!(image.pixels.len(), image.width * image.height * 3);
+            let native = decode_native(bytes, DecodeOptions::default());
+            prop_assert!(native.is_ok());
+            let square =
+                native.map(|decoded| Preprocess::clip(8).square_native(&decoded.image, PassOrder::Pillow13));
+            prop_assert_eq!(square.map(|square| square.pixels.len()).ok(), Some(8 * 8 * 3));
         }
         Err(DecodeError::DecoderCrashed { format }) => prop_assert!(false, "the {} decoder panicked", format),
         Err(error) => prop_assert!(!error.to_string().is_empty()),

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use regulus_images::{Filter, Oddity, Preprocess, RgbImage, decode_file, resize};
+use regulus_images::{
+    DecodeOptions, Filter, NativeImage, Oddity, PassOrder, Preprocess, RgbImage, SixteenBitGray, decode_file,
+    decode_native, decode_with, resize, resize_in_order,
+};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -12,17 +15,29 @@ fn fixtures() -> PathBuf {
 
 /// The entries of one list of `expected.json`, each with Pillow's image.
 fn expected(list: &str) -> Vec<(Value, RgbImage)> {
-    let record: Value =
-        serde_json::from_slice(&std::fs::read(fixtures().join("expected.json")).unwrap()).unwrap();
-    let pixels = std::fs::read(fixtures().join("expected.bin")).unwrap();
+    recorded("expected", list)
+}
+
+fn recorded(name: &str, list: &str) -> Vec<(Value, RgbImage)> {
+    let read = |extension| std::fs::read(fixtures().join(name).with_extension(extension)).unwrap();
+    let record: Value = serde_json::from_slice(&read("json")).unwrap();
+    let pixels = read("bin");
     let entries = record[list].as_array().unwrap();
-    assert!(entries.len() > 10, "{list} has only {} entries", entries.len());
+    assert!(entries.len() > 2, "{list} has only {} entries", entries.len());
     let image = |entry: &Value| {
         let [width, height, offset] =
             ["width", "height", "offset"].map(|key| entry[key].as_u64().unwrap() as usize);
         RgbImage::new(width, height, pixels[offset..offset + width * height * 3].to_vec()).unwrap()
     };
     entries.iter().map(|entry| (entry.clone(), image(entry))).collect()
+}
+
+fn file_bytes(entry: &Value) -> Vec<u8> {
+    std::fs::read(fixtures().join("files").join(entry["file"].as_str().unwrap())).unwrap()
+}
+
+fn native(entry: &Value) -> NativeImage {
+    decode_native(&file_bytes(entry), DecodeOptions::default()).unwrap().image
 }
 
 fn load(file: &str) -> (RgbImage, Vec<Oddity>) {
@@ -59,6 +74,36 @@ fn decoding_equals_pillow() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn resizing_in_the_mode_of_the_file_equals_pillow() {
+    let mut wrong = Vec::new();
+    for (entry, pillow) in expected("native") {
+        let ours = Preprocess::clip(pillow.width).square_native(&native(&entry), PassOrder::Pillow13);
+        let (mean, max) = difference(&ours, &pillow);
+        let file = entry["file"].as_str().unwrap();
+        // A CMYK TIFF is converted before it is resized.
+        let (mean_limit, max_limit) = match file {
+            "cmyk.tiff" => (0.8, 4),
+            _ if file.ends_with(".jpg") => (0.5, 3),
+            _ => (0.0, 0),
+        };
+        if mean > mean_limit || max > max_limit {
+            wrong.push(format!("{entry}: mean {mean:.3}, max {max}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn sixteen_bit_grey_can_be_scaled() {
+    let options = DecodeOptions { sixteen_bit_gray: SixteenBitGray::Scaled };
+    for (entry, numpy) in expected("scaled") {
+        let decoded = decode_with(&file_bytes(&entry), options).unwrap();
+        assert_eq!(difference(&decoded.image, &numpy), (0.0, 0), "{entry}");
+        assert_eq!(decoded.oddities[0], Oddity::SixteenBit);
+    }
 }
 
 #[test]
@@ -102,6 +147,23 @@ fn resizing_equals_pillow() {
         let ours = resize(&source, pillow.width, pillow.height, filter(&entry));
         assert_eq!(difference(&ours, &pillow), (0.0, 0), "{entry}");
     }
+}
+
+#[test]
+fn the_order_of_pillow_12_equals_pillow_12() {
+    let source = load("resize_source.png").0;
+    let mut changed = 0;
+    for (entry, pillow) in recorded("classic", "resized") {
+        let resized = |order| resize_in_order(&source, pillow.width, pillow.height, filter(&entry), order);
+        assert_eq!(difference(&resized(PassOrder::Classic), &pillow), (0.0, 0), "{entry}");
+        changed += usize::from(resized(PassOrder::Pillow13) != pillow);
+    }
+    for (entry, pillow) in recorded("classic", "native") {
+        let square = |order| Preprocess::clip(pillow.width).square_native(&native(&entry), order);
+        assert_eq!(difference(&square(PassOrder::Classic), &pillow), (0.0, 0), "{entry}");
+        changed += usize::from(square(PassOrder::Pillow13) != pillow);
+    }
+    assert!(changed > 4, "only {changed} cases tell the orders apart");
 }
 
 #[test]

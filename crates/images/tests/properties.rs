@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use regulus_images::{
-    Filter, Preprocess, RgbImage, center_crop, decode, encode_png, flip_horizontal, resize,
+    Filter, PassOrder, Preprocess, RgbImage, center_crop, decode, encode_png, flip_horizontal, resize,
 };
 
 fn image() -> impl Strategy<Value = RgbImage> {
@@ -81,6 +81,13 @@ proptest! {
         let (resize, crop) = sides;
         let square = Preprocess { resize, filter, ..Preprocess::clip(crop) }.square(&image);
         prop_assert_eq!((square.width, square.height, square.pixels.len()), (crop, crop, crop * crop * 3));
+    }
+
+    #[test]
+    fn an_rgb_image_is_converted_already(image in image(), side in 1usize..30) {
+        let preprocess = Preprocess::clip(side);
+        let native = preprocess.square_native(&image.clone().into(), PassOrder::Pillow13);
+        prop_assert_eq!(native, preprocess.square(&image));
     }
 
     #[test]

@@ -37,13 +37,13 @@ struct Made {
     ids: Vec<u32>,
 }
 
-/// The texts of `openai.json` whose ids differ from OpenAI's, by their place. There are none.
+/// The texts of `strings.json` whose ids differ from OpenAI's, by their place. There are none.
 const EXCEPTIONS: [usize; 0] = [];
 
 #[test]
 fn ids_are_openais() {
     let tokenizer = Tokenizer::openai();
-    let cases: Vec<OpenAi> = recorded("openai.json");
+    let cases: Vec<OpenAi> = recorded("strings.json");
     assert_eq!(cases.len(), 231);
     let differs = |case: &OpenAi| {
         let cut = tokenizer.encode_truncated(&case.text, CONTEXT).unwrap();
@@ -60,7 +60,7 @@ fn ids_are_openais() {
 #[test]
 fn a_text_that_is_too_long_is_an_error_with_its_length() {
     let tokenizer = Tokenizer::openai();
-    for case in recorded::<OpenAi>("openai.json") {
+    for case in recorded::<OpenAi>("strings.json") {
         let length = case.length_untruncated;
         match tokenizer.encode(&case.text, CONTEXT) {
             Ok(ids) => assert_eq!((ids.len(), case.too_long), (length, false)),

@@ -1,4 +1,4 @@
-//! The fixed-point weights of one axis: which input pixels an output pixel is made of.
+//! The weights of one axis: which input pixels an output pixel is made of.
 
 use super::Filter;
 use std::ops::Range;
@@ -6,15 +6,15 @@ use std::ops::Range;
 /// Fractional bits of a weight: 32, less 8 for the pixel and 2 for sums beyond the range of a pixel.
 pub(super) const FRACTION_BITS: u32 = 22;
 
-/// The weights of a run of output pixels along one axis.
-pub(super) struct AxisWeights {
+/// The weights of a run of output pixels along one axis: exact, or in fixed point.
+pub(super) struct AxisWeights<W> {
     /// First input pixel and number of weights of each output pixel.
     spans: Vec<(usize, usize)>,
     /// The weights of all output pixels, one after the other.
-    weights: Vec<i32>,
+    weights: Vec<W>,
 }
 
-impl AxisWeights {
+impl AxisWeights<f64> {
     /// The weights of the output pixels in `window`, when `from` pixels become `to`.
     pub fn new(from: usize, to: usize, window: Range<usize>, filter: Filter) -> Self {
         let scale = from as f64 / to as f64;
@@ -25,21 +25,29 @@ impl AxisWeights {
         };
         let support = radius * stretch;
         let mut axis = Self { spans: Vec::with_capacity(window.len()), weights: Vec::new() };
-        let mut exact = Vec::new();
         for pixel in window {
             let center = (pixel as f64 + 0.5) * scale;
             // The casts cut towards zero and saturate: a negative start becomes 0.
             let start = (center - support + 0.5) as usize;
             let end = ((center + support + 0.5) as usize).min(from);
-            exact.clear();
-            exact.extend((start..end).map(|tap| kernel((tap as f64 - center + 0.5) * (1.0 / stretch))));
-            let sum: f64 = exact.iter().sum();
-            axis.spans.push((start, exact.len()));
-            axis.weights.extend(exact.iter().map(|weight| fixed_point(weight / sum)));
+            let first = axis.weights.len();
+            let taps = (start..end).map(|tap| kernel((tap as f64 - center + 0.5) * (1.0 / stretch)));
+            axis.weights.extend(taps);
+            let taps = &mut axis.weights[first..];
+            let sum: f64 = taps.iter().sum();
+            taps.iter_mut().for_each(|weight| *weight /= sum);
+            axis.spans.push((start, taps.len()));
         }
         axis
     }
 
+    /// The weights rounded to [`FRACTION_BITS`].
+    pub fn fixed_point(self) -> AxisWeights<i32> {
+        AxisWeights { spans: self.spans, weights: self.weights.into_iter().map(fixed_point).collect() }
+    }
+}
+
+impl<W> AxisWeights<W> {
     /// Moves the spans so that the first input pixel in use becomes pixel 0; returns the range of input
     /// pixels that are in use.
     pub fn rebase(&mut self) -> Range<usize> {
@@ -57,7 +65,7 @@ impl AxisWeights {
     }
 
     /// First input pixel and weights of each output pixel.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &[W])> {
         let mut rest = self.weights.as_slice();
         self.spans.iter().map(move |&(start, count)| {
             let (weights, after) = rest.split_at(count);
@@ -98,7 +106,7 @@ mod tests {
     fn weights_sum_to_one_within_their_rounding() {
         for filter in [Filter::Bicubic, Filter::Bilinear] {
             for (from, to) in [(1, 1), (1, 9), (9, 1), (100, 7), (7, 100), (5000, 3), (300, 299)] {
-                let axis = AxisWeights::new(from, to, 0..to, filter);
+                let axis = AxisWeights::new(from, to, 0..to, filter).fixed_point();
                 assert_eq!(axis.len(), to);
                 for (start, weights) in axis.iter() {
                     assert!(!weights.is_empty() && start + weights.len() <= from);
@@ -119,7 +127,7 @@ mod tests {
     fn an_axis_that_keeps_its_length_keeps_its_pixels() {
         for (pixel, (start, weights)) in AxisWeights::new(6, 6, 0..6, Filter::Bicubic).iter().enumerate() {
             let one = pixel - start;
-            assert!(weights.iter().enumerate().all(|(tap, &w)| w == i32::from(tap == one) << FRACTION_BITS));
+            assert!(weights.iter().enumerate().all(|(tap, &w)| w == f64::from(u8::from(tap == one))));
         }
     }
 }

@@ -1,15 +1,20 @@
 //! Image backbones: residual networks in evaluation and training mode, and vision transformers.
 
 use super::{file_name, weights};
-use crate::checks::Checks;
+use crate::checks::{Checks, host, largest};
 use crate::error::CaseError;
 use crate::recorded::Recorded;
 use crate::report::Row;
 use burn::tensor::{Device, Tensor};
-use regulus_clip::{Backbone, Injection, LoadedBackbone, Normalisation, ResNet, RunningStatistics};
+use regulus_clip::{
+    Backbone, Injection, LoadedBackbone, NamedParameter, Normalisation, ResNet, RunningStatistics,
+};
 use std::path::Path;
 
 const TOLERANCE: f64 = 1e-4;
+
+/// Factors of a loss that is a weighted sum of the training features.
+const LOSS_WEIGHTS: &str = "loss_weights";
 
 /// Names under which a feature per image may be recorded.
 const FEATURES: [&str; 5] = ["eval_features", "features", "image_features", "pooled", "cls"];
@@ -41,6 +46,9 @@ pub(crate) fn run(
         if let Backbone::ResNet(resnet) = &loaded.backbone {
             evaluated(&mut checks, resnet, &pixels)?;
             trained(&mut checks, &loaded, &pixels)?;
+            if io.has(LOSS_WEIGHTS) {
+                gradients(&mut checks, file, device)?;
+            }
         }
     }
     if any_loaded {
@@ -77,6 +85,39 @@ fn trained(checks: &mut Checks<'_>, loaded: &LoadedBackbone, pixels: &Tensor<4>)
             let expected = checks.recorded.flat(&name)?;
             checks.exact(&name, &[*count as f64], &expected);
         }
+    }
+    Ok(())
+}
+
+/// The gradients of the weights in training mode.
+fn gradients(checks: &mut Checks<'_>, file: &Path, device: &Device) -> Result<(), CaseError> {
+    let device = &device.clone().autodiff();
+    let loaded =
+        LoadedBackbone::load(file, device).map_err(|error| CaseError::Unsupported(error.to_string()))?;
+    let mut injection = Injection::none();
+    let mut weights = Vec::new();
+    for NamedParameter { path, value, .. } in loaded.backbone.parameters() {
+        if checks.recorded.has(&format!("grad.{path}")) {
+            let value = value.require_grad();
+            injection = injection.replace(path.clone(), value.clone());
+            weights.push((path, value));
+        }
+    }
+    let pixels: Tensor<4> = checks.recorded.tensor("pixel_values", device)?;
+    let factors: Tensor<2> = checks.recorded.tensor(LOSS_WEIGHTS, device)?;
+    let mut statistics = RunningStatistics::new(loaded.batches.clone());
+    let features = loaded.backbone.features(pixels, &injection, Normalisation::Batch(&mut statistics));
+    let gradients = (features * factors).sum().backward();
+    for (path, value) in weights {
+        let name = format!("grad.{path}");
+        let Some(gradient) = value.grad(&gradients) else {
+            checks.problem(&name, "the weight received no gradient");
+            continue;
+        };
+        let expected = checks.recorded.flat(&name)?;
+        let unit = largest(&expected).max(1.0);
+        let found = host(&gradient).map_err(CaseError::Unsupported)?;
+        checks.values(&name, &found, &expected, TOLERANCE * unit);
     }
     Ok(())
 }

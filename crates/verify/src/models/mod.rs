@@ -4,6 +4,7 @@ mod backbone;
 mod bert;
 mod clip;
 
+mod preprocess;
 mod prompts;
 mod tokenizer;
 mod truncation;
@@ -30,7 +31,7 @@ pub(crate) fn run(folder: &Path, device: &Device, rows: &mut Vec<Row>) -> Result
     } else if folder.join(PROMPTS).is_file() {
         prompts::run(folder, &io, device, rows)
     } else if folder.join("index.json").is_file() && folder.join("images").is_dir() {
-        Err(CaseError::Unsupported("preprocess".into()))
+        preprocess::run(folder, &io, rows)
     } else if io.has("attention_mask") || io.has("last_hidden_state") {
         bert::run(folder, &io, device, rows)
     } else if io.has("pixel_values") && !io.has("input_ids") {

@@ -4,7 +4,7 @@
     python make.py
 
 Writes clip.json with OpenAI's ids as `clip_tokenizer.py` restates them, after checking that restatement against
-openai.json, which was recorded with OpenAI's own code; and bert_vocab.txt and bert.json with `BertTokenizer`.
+strings.json, which was recorded with OpenAI's own code; and bert_vocab.txt and bert.json with `BertTokenizer`.
 """
 
 import html.entities
@@ -93,7 +93,7 @@ def mixtures():
 
 
 def check_against_openai():
-    for case in json.loads((HERE / "openai.json").read_text("utf-8")):
+    for case in json.loads((HERE / "strings.json").read_text("utf-8")):
         ids = clip.encode(case["text"])
         assert len(ids) == case["length_untruncated"], case["text"]
         if len(ids) > CONTEXT:
