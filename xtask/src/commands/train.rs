@@ -166,6 +166,9 @@ fn table<const N: usize>(entries: [(&str, toml::Value); N]) -> toml::Value {
 }
 
 fn print_materials(materials: &Materials) {
+    for notice in &materials.pretrained.notices {
+        println!("note: {notice}");
+    }
     if let Some(report) = &materials.report {
         println!("{report}");
     }

@@ -14,4 +14,4 @@ pub use spec::{
 };
 
 /// Raised whenever the numbers of a run change, so that older results are not mistaken for new ones.
-pub const RESULTS_VERSION: u32 = 1;
+pub const RESULTS_VERSION: u32 = 2;

@@ -27,8 +27,11 @@ pub struct ExperimentSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSpec {
-    /// A folder in Hugging Face `CLIPModel` layout.
+    /// A model folder or a weights file of Hugging Face, OpenAI or open_clip.
     pub path: PathBuf,
+    /// Side of the images in pixels, where it is not the model's own: the positional embedding is interpolated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<usize>,
 }
 
 /// Training and test images.

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use regulus_clip::{LoadError, Pretrained, TokenizeError};
+use regulus_clip::{LoadError, Pretrained, ResolutionError, TokenizeError};
 use regulus_datasets::folders::{self, FolderError, FolderListing, FolderReport, FolderRequest};
 use regulus_datasets::world::{TestSet, TestSize, bias_task};
 use regulus_datasets::{LabelledImages, Task};
@@ -28,6 +28,9 @@ pub enum DataError {
     /// The model folder.
     #[error(transparent)]
     Model(#[from] LoadError),
+    /// The model cannot be brought to the resolution that was asked for.
+    #[error("`model.resolution`: {0}")]
+    Resolution(#[from] ResolutionError),
     /// There is nothing to test on.
     #[error(
         "{} has no test images: add a test folder, name test domains, or hold out a share of train", .path.display()
@@ -114,6 +117,10 @@ impl Inputs {
     ) -> Result<Materials, DataError> {
         let spec = experiment.spec();
         let pretrained = Pretrained::load(&spec.model.path, device)?;
+        let pretrained = match spec.model.resolution {
+            Some(resolution) => pretrained.at_resolution(resolution)?,
+            None => pretrained,
+        };
         let preprocess = &pretrained.preprocess;
         let (task, report) = match self.source {
             Source::World { strength, size } => {
