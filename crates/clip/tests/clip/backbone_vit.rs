@@ -58,7 +58,7 @@ fn assert_agrees(vit: &VitBackbone, case: &str, device: &Device) {
 #[test]
 fn timm_agrees() {
     for device in devices() {
-        let loaded = load(&golden("vit_backbone/timm"), &device).unwrap();
+        let loaded = load(golden("vit_backbone/timm"), &device).unwrap();
         let expected = VitConfig {
             resolution: 24,
             patch: 6,
@@ -78,11 +78,11 @@ fn timm_agrees() {
 #[test]
 fn transformers_agrees_with_and_without_head() {
     for device in devices() {
-        let loaded = load(&golden("vit_backbone/hf"), &device).unwrap();
+        let loaded = load(golden("vit_backbone/hf"), &device).unwrap();
         assert_eq!(loaded.config.layer_norm_eps, 1e-12);
         assert_eq!(loaded.ignored, ["pooler.dense.bias", "pooler.dense.weight"]);
         assert_agrees(&loaded.vit, "hf", &device);
-        let loaded = load(&golden("vit_backbone/hf_classifier"), &device).unwrap();
+        let loaded = load(golden("vit_backbone/hf_classifier"), &device).unwrap();
         assert_eq!(loaded.ignored, ["classifier.bias", "classifier.weight"]);
         assert_agrees(&loaded.vit, "hf_classifier", &device);
     }
@@ -91,7 +91,7 @@ fn transformers_agrees_with_and_without_head() {
 #[test]
 fn a_configuration_and_a_file_are_enough() {
     for device in devices() {
-        let config = load(&golden("vit_backbone/timm"), &device).unwrap().config;
+        let config = load(golden("vit_backbone/timm"), &device).unwrap().config;
         let checkpoint = Checkpoint::open(golden("vit_backbone/timm/model.safetensors")).unwrap();
         let vit = VitBackbone::from_checkpoint(&config, &checkpoint, &device).unwrap();
         assert_agrees(&vit, "timm", &device);
@@ -101,7 +101,7 @@ fn a_configuration_and_a_file_are_enough() {
 #[test]
 fn weights_are_read_through_the_injection() {
     for device in devices() {
-        let vit = load(&golden("vit_backbone/timm"), &device).unwrap().vit;
+        let vit = load(golden("vit_backbone/timm"), &device).unwrap().vit;
         let pixels = Recorded::read("vit_backbone/timm/io.safetensors").tensor("pixel_values", &device);
         let before = values(&vit.features(pixels.clone(), &Injection::none()));
         for parameter in vit.parameters() {
@@ -243,7 +243,7 @@ fn absurd_shapes_are_errors() {
 #[test]
 fn images_do_not_influence_each_other() {
     for device in devices() {
-        let vit = load(&golden("vit_backbone/hf"), &device).unwrap().vit;
+        let vit = load(golden("vit_backbone/hf"), &device).unwrap().vit;
         let pixels: Tensor<4> =
             Recorded::read("vit_backbone/hf/io.safetensors").tensor("pixel_values", &device);
         let together = vit.features(pixels.clone(), &Injection::none());
