@@ -2,7 +2,7 @@
 //!
 //! Field names are those of OpenAI's state dict, because they are the canonical parameter paths.
 
-use crate::config::Activation;
+use crate::config::{Activation, VitConfig};
 use crate::injection::Scope;
 use crate::parameters::vacant;
 use burn::module::{Module, Param};
@@ -28,6 +28,21 @@ pub(crate) struct BlockShape {
     pub layer_norm_eps: f64,
     pub mask: AttentionMask,
     pub norm_order: NormOrder,
+}
+
+impl BlockShape {
+    /// The blocks of a vision transformer.
+    pub(crate) fn of_images(config: &VitConfig) -> Self {
+        Self {
+            width: config.width,
+            heads: config.heads,
+            mlp_width: config.mlp_width,
+            activation: config.activation,
+            layer_norm_eps: config.layer_norm_eps,
+            mask: AttentionMask::Full,
+            norm_order: NormOrder::Pre,
+        }
+    }
 }
 
 /// LayerNorm over the last dimension.

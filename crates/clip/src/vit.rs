@@ -1,6 +1,6 @@
 //! The vision transformer of CLIP's image tower.
 
-use crate::block::{BlockShape, LayerNorm, NormOrder, Transformer};
+use crate::block::{BlockShape, LayerNorm, Transformer};
 use crate::config::VitConfig;
 use crate::hidden_states::HiddenStates;
 use crate::image_tower::IMAGE_TOWER;
@@ -8,7 +8,7 @@ use crate::injection::{Injection, Scope};
 use crate::parameters::vacant;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use regulus_kernels::{AttentionMask, linear};
+use regulus_kernels::linear;
 
 /// Cuts an image into patches and maps each to the tower's width. A convolution whose stride is
 /// its size, written as a matrix product.
@@ -76,21 +76,12 @@ pub struct VisionTransformer {
 impl VisionTransformer {
     pub(crate) fn vacant(config: &VitConfig, embed_dim: usize, device: &Device) -> Self {
         let width = config.width;
-        let shape = BlockShape {
-            width,
-            heads: config.heads,
-            mlp_width: config.mlp_width,
-            activation: config.activation,
-            layer_norm_eps: config.layer_norm_eps,
-            mask: AttentionMask::Full,
-            norm_order: NormOrder::Pre,
-        };
         Self {
             conv1: PatchEmbedding::vacant(config, false, device),
             class_embedding: vacant([width], device),
             positional_embedding: vacant([config.positions(), width], device),
             ln_pre: LayerNorm::vacant(width, config.layer_norm_eps, device),
-            transformer: Transformer::vacant(config.layers, &shape, device),
+            transformer: Transformer::vacant(config.layers, &BlockShape::of_images(config), device),
             ln_post: LayerNorm::vacant(width, config.layer_norm_eps, device),
             proj: vacant([width, embed_dim], device),
         }

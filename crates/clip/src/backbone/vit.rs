@@ -3,7 +3,7 @@
 
 use super::vit_names::VitLayout;
 use super::{Backbone, LoadedBackbone, vit_config};
-use crate::block::{BlockShape, LayerNorm, NormOrder, Transformer};
+use crate::block::{BlockShape, LayerNorm, Transformer};
 use crate::config::{Check, VitConfig};
 use crate::formats::{LoadError, ModelFiles};
 use crate::injection::{Injection, Scope};
@@ -13,7 +13,6 @@ use crate::weights;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use regulus_checkpoints::Checkpoint;
-use regulus_kernels::AttentionMask;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -35,20 +34,11 @@ pub struct VitBackbone {
 impl VitBackbone {
     fn vacant(config: &VitConfig, device: &Device) -> Self {
         let width = config.width;
-        let shape = BlockShape {
-            width,
-            heads: config.heads,
-            mlp_width: config.mlp_width,
-            activation: config.activation,
-            layer_norm_eps: config.layer_norm_eps,
-            mask: AttentionMask::Full,
-            norm_order: NormOrder::Pre,
-        };
         Self {
             conv1: PatchEmbedding::vacant(config, true, device),
             class_embedding: vacant([width], device),
             positional_embedding: vacant([config.positions(), width], device),
-            transformer: Transformer::vacant(config.layers, &shape, device),
+            transformer: Transformer::vacant(config.layers, &BlockShape::of_images(config), device),
             ln_post: LayerNorm::vacant(width, config.layer_norm_eps, device),
             config: config.clone(),
         }
