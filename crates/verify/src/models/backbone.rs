@@ -1,6 +1,6 @@
 //! Image backbones: residual networks in evaluation and training mode, and vision transformers.
 
-use super::{file_name, weights};
+use super::with_each_file;
 use crate::checks::{Checks, host, largest};
 use crate::error::CaseError;
 use crate::recorded::Recorded;
@@ -19,42 +19,30 @@ const LOSS_WEIGHTS: &str = "loss_weights";
 /// Names under which a feature per image may be recorded.
 const FEATURES: [&str; 5] = ["eval_features", "features", "image_features", "pooled", "cls"];
 
-/// Loads every weights file of the folder and compares it with the recorded values.
+/// Compares every weights file of the folder with the recorded values.
 pub(crate) fn run(
     folder: &Path,
     io: &Recorded,
     device: &Device,
     rows: &mut Vec<Row>,
 ) -> Result<(), CaseError> {
-    let files = weights(folder)?;
-    let mut any_loaded = false;
-    for file in &files {
-        let with = if files.len() > 1 { file_name(file) } else { String::new() };
-        let mut checks = Checks::new(io, with, rows);
-        let loaded = match LoadedBackbone::load(file, device) {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                checks.problem("weights", error.to_string());
-                continue;
-            }
-        };
-        any_loaded = true;
+    let load = |file: &Path| {
+        LoadedBackbone::load(file, device).map_err(|error| CaseError::Unsupported(error.to_string()))
+    };
+    with_each_file(folder, io, rows, load, |checks, file, loaded| {
         let pixels: Tensor<4> = io.tensor("pixel_values", device)?;
         let none = Injection::none();
         let features = loaded.backbone.features(pixels.clone(), &none, Normalisation::Running);
         checks.any(&FEATURES, &features, TOLERANCE)?;
         if let Backbone::ResNet(resnet) = &loaded.backbone {
-            evaluated(&mut checks, resnet, &pixels)?;
-            trained(&mut checks, &loaded, &pixels)?;
+            evaluated(checks, resnet, &pixels)?;
+            trained(checks, &loaded, &pixels)?;
             if io.has(LOSS_WEIGHTS) {
-                gradients(&mut checks, file, device)?;
+                gradients(checks, file, device)?;
             }
         }
-    }
-    if any_loaded {
-        Checks::new(io, "", rows).finish();
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn evaluated(checks: &mut Checks<'_>, resnet: &ResNet, pixels: &Tensor<4>) -> Result<(), CaseError> {

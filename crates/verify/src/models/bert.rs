@@ -1,6 +1,6 @@
 //! BERT text encoders: hidden states and the three poolings, compared where the attention mask is 1.
 
-use super::{file_name, weights};
+use super::with_each_file;
 use crate::checks::{Checks, host};
 use crate::error::CaseError;
 use crate::recorded::Recorded;
@@ -12,7 +12,7 @@ use std::path::Path;
 
 const TOLERANCE: f64 = 1e-4;
 
-/// Loads every weights file of the folder and compares it with the recorded values.
+/// Compares every weights file of the folder with the recorded values.
 pub(crate) fn run(
     folder: &Path,
     io: &Recorded,
@@ -26,26 +26,8 @@ pub(crate) fn run(
     let (mask, types) = (of("attention_mask", 1)?, of("token_type_ids", 0)?);
     let batch = BertBatch::masked(&ids, &mask, &types, &config)
         .map_err(|error| CaseError::Unsupported(error.to_string()))?;
-    let files = weights(folder)?;
-    let mut any_loaded = false;
-    for file in &files {
-        let with = if files.len() > 1 { file_name(file) } else { String::new() };
-        let mut checks = Checks::new(io, with, rows);
-        let bert = Checkpoint::open(file).map_err(CaseError::from).and_then(|checkpoint| {
-            Bert::from_checkpoint(&config, &checkpoint, device).map_err(CaseError::from)
-        });
-        match bert {
-            Ok(bert) => {
-                compare(&mut checks, &bert, &batch, &mask)?;
-                any_loaded = true;
-            }
-            Err(error) => checks.problem("weights", error.to_string()),
-        }
-    }
-    if any_loaded {
-        Checks::new(io, "", rows).finish();
-    }
-    Ok(())
+    let load = |file: &Path| Ok(Bert::from_checkpoint(&config, &Checkpoint::open(file)?, device)?);
+    with_each_file(folder, io, rows, load, |checks, _, bert| compare(checks, &bert, &batch, &mask))
 }
 
 fn compare(

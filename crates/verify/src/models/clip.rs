@@ -1,6 +1,6 @@
 //! CLIP models of all publishers: hidden states, features and logits.
 
-use super::{file_name, weights};
+use super::{file_name, with_each_file};
 use crate::checks::{Checks, host};
 use crate::error::CaseError;
 use crate::recorded::Recorded;
@@ -19,35 +19,23 @@ const REST: f64 = 1e-4;
 /// Half-precision arithmetic.
 const HALF: f64 = 1e-2;
 
-/// Loads every weights file of the folder and compares it with the recorded values and the other files.
+/// Compares every weights file of the folder with the recorded values and with the first file.
 pub(crate) fn run(
     folder: &Path,
     io: &Recorded,
     device: &Device,
     rows: &mut Vec<Row>,
 ) -> Result<(), CaseError> {
-    let files = weights(folder)?;
     let mut first: Option<(String, Clip)> = None;
-    for file in &files {
-        let with = if files.len() > 1 { file_name(file) } else { String::new() };
-        let mut checks = Checks::new(io, with, rows);
-        let LoadedClip { config, clip, .. } = match LoadedClip::load(file, device) {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                checks.problem("weights", error.to_string());
-                continue;
-            }
-        };
-        towers(&mut checks, &config, &clip, &Injection::none(), device)?;
+    let load = |file: &Path| Ok(LoadedClip::load(file, device)?);
+    with_each_file(folder, io, rows, load, |checks, file, LoadedClip { config, clip, .. }| {
+        towers(checks, &config, &clip, &Injection::none(), device)?;
         match &first {
             None => first = Some((file_name(file), clip)),
-            Some((name, other)) => same_parameters(&mut checks, name, other, &clip),
+            Some((name, other)) => same_parameters(checks, name, other, &clip),
         }
-    }
-    if first.is_some() {
-        Checks::new(io, "", rows).finish();
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Compares everything that is recorded about both towers and their logits.

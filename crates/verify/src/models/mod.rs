@@ -9,6 +9,7 @@ mod prompts;
 mod tokenizer;
 mod truncation;
 
+use crate::checks::Checks;
 use crate::error::CaseError;
 use crate::recorded::Recorded;
 use crate::report::Row;
@@ -44,6 +45,34 @@ pub(crate) fn run(folder: &Path, device: &Device, rows: &mut Vec<Row>) -> Result
                 .into(),
         ))
     }
+}
+
+/// Loads every weights file of the folder and hands it to `compare`. A file that cannot be loaded is a failed
+/// comparison. If any could be, all recorded tensors have to have been looked at.
+fn with_each_file<Model>(
+    folder: &Path,
+    io: &Recorded,
+    rows: &mut Vec<Row>,
+    load: impl Fn(&Path) -> Result<Model, CaseError>,
+    mut compare: impl FnMut(&mut Checks<'_>, &Path, Model) -> Result<(), CaseError>,
+) -> Result<(), CaseError> {
+    let files = weights(folder)?;
+    let mut any_loaded = false;
+    for file in &files {
+        let with = if files.len() > 1 { file_name(file) } else { String::new() };
+        let mut checks = Checks::new(io, with, rows);
+        match load(file) {
+            Ok(model) => {
+                any_loaded = true;
+                compare(&mut checks, file, model)?;
+            }
+            Err(error) => checks.problem("weights", error.to_string()),
+        }
+    }
+    if any_loaded {
+        Checks::new(io, "", rows).finish();
+    }
+    Ok(())
 }
 
 /// The files of a case's folder that hold weights, sorted.

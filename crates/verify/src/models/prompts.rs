@@ -1,6 +1,6 @@
 //! Deep prompts in both towers, with PromptSRC's losses and the gradients of every prompt.
 
-use super::{PROMPTS, clip, weights};
+use super::{PROMPTS, clip, with_each_file};
 use crate::checks::Checks;
 use crate::error::CaseError;
 use crate::recorded::Recorded;
@@ -37,21 +37,16 @@ pub(crate) fn run(
     rows: &mut Vec<Row>,
 ) -> Result<(), CaseError> {
     let device = &device.clone().autodiff();
-    for file in weights(folder)? {
-        let LoadedClip { config, clip, .. } = LoadedClip::load(&file, device)?;
-        let prompts = Recorded::open(&folder.join(PROMPTS))?;
-        let towers = [Tower::read(&prompts, "vision", device)?, Tower::read(&prompts, "text", device)?];
-        let [vision, text] = &towers;
-        let prompted =
-            Injection::none().image_prompts(vision.layers.clone()).text_prompts(text.layers.clone());
-        let mut checks = Checks::new(io, "", rows);
-        clip::towers(&mut checks, &config, &clip, &prompted, device)?;
-        if io.has("labels") {
-            losses(&mut checks, &clip, &prompted, &towers, device)?;
-        }
-        Checks::new(&prompts, "", rows).finish();
-    }
-    Checks::new(io, "", rows).finish();
+    let prompts = Recorded::open(&folder.join(PROMPTS))?;
+    let towers = [Tower::read(&prompts, "vision", device)?, Tower::read(&prompts, "text", device)?];
+    let [vision, text] = &towers;
+    let prompted = Injection::none().image_prompts(vision.layers.clone()).text_prompts(text.layers.clone());
+    let load = |file: &Path| Ok(LoadedClip::load(file, device)?);
+    with_each_file(folder, io, rows, load, |checks, _, LoadedClip { config, clip, .. }| {
+        clip::towers(checks, &config, &clip, &prompted, device)?;
+        if io.has("labels") { losses(checks, &clip, &prompted, &towers, device) } else { Ok(()) }
+    })?;
+    Checks::new(&prompts, "", rows).finish();
     Ok(())
 }
 
