@@ -1,6 +1,7 @@
 //! Methods, optimisers and the training loop of regularised fine-tuning.
 
 pub mod adapter;
+pub mod aggregation;
 pub mod batches;
 pub mod comparison;
 pub mod device;

@@ -6,7 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::RESULTS_VERSION;
 use super::spec::{DataSpec, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, WeightForm};
+use crate::aggregation::AggregationSpec;
 use crate::optim::Rule;
+use crate::schedule::Warmup;
 use crate::training::TrainingConfig;
 
 /// One thing that is wrong with a spec.
@@ -242,6 +244,12 @@ fn check_training(training: &TrainingConfig, faults: &mut Faults) {
         faults.positive("training.clip_norm", norm);
     }
     faults.not_negative("training.schedule.warmup", training.schedule.warmup);
+    if let Warmup::Constant { rate } = training.schedule.rise {
+        faults.positive("training.schedule.rise.rate", rate);
+    }
+    if let Some(aggregation) = &training.aggregation {
+        check_aggregation(aggregation, training, faults);
+    }
     match &training.optimiser {
         Rule::Sgd { momentum } => {
             let fits = (0.0..1.0).contains(momentum);
@@ -259,6 +267,20 @@ fn check_training(training: &TrainingConfig, faults: &mut Faults) {
             }
             faults.positive("training.optimiser.epsilon", moments.epsilon);
         }
+    }
+}
+
+/// Most epochs that are aggregated: each has a weight in memory.
+const MOST_AGGREGATED: usize = 1_000_000;
+
+fn check_aggregation(aggregation: &AggregationSpec, training: &TrainingConfig, faults: &mut Faults) {
+    let most = training.epochs.max(training.steps).unwrap_or(0);
+    let message = format!("is for at most {MOST_AGGREGATED} epochs or steps, the run has {most}");
+    faults.require(most <= MOST_AGGREGATED, "training.aggregation", message);
+    if let AggregationSpec::Gaussian { mean, std } = aggregation {
+        let message = format!("is {mean}; expected a finite number");
+        faults.require(mean.is_finite(), "training.aggregation.mean", message);
+        faults.positive("training.aggregation.std", *std);
     }
 }
 

@@ -4,6 +4,7 @@ mod finetune;
 mod head;
 mod lbfgs;
 mod linear_probe;
+pub mod prompts;
 
 pub use finetune::{FineTune, Regulariser};
 pub use head::{Head, HeadStart};

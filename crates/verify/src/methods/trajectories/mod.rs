@@ -2,6 +2,7 @@
 
 mod fine_tuning;
 mod linear_probe;
+mod prompts;
 mod start;
 mod zero_shot;
 
@@ -30,6 +31,8 @@ pub(crate) fn run(
     let mut checks = Checks::new(io, "", rows);
     if io.has("out.ensemble_unit_first") {
         zero_shot::run(&mut checks, notes, &start)?;
+    } else if let Some(kind) = prompts::recognised(notes) {
+        prompts::run(&mut checks, notes, &start, kind)?;
     } else if let Some(loss) = notes.text("loss").filter(|_| notes.flag("head_trained").is_ok()) {
         fine_tuning::run(&mut checks, notes, &start, loss)?;
     } else if io.has("init.weight") && io.has("out.features") {
