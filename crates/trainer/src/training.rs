@@ -121,7 +121,7 @@ pub fn train(
                 clip_global_norm(&mut outcome.gradients, max_norm, |name| name.starts_with(group.as_str()));
             }
         }
-        let rate = config.learning_rate * config.schedule.factor(step, total, per_epoch);
+        let rate = config.schedule.rate(config.learning_rate, step, total, per_epoch);
         parameters = optimiser.step(&parameters, outcome.gradients, |name| {
             let multiplier = if method.is_head(name) { config.head_multiplier } else { 1.0 };
             let decays = !config.no_decay.iter().any(|part| name.contains(part.as_str()));

@@ -10,7 +10,7 @@ use regulus_trainer::batches::{Augmentation, BatchSource};
 use regulus_trainer::method::Method;
 use regulus_trainer::methods::{FineTune, Head, HeadStart, Regulariser};
 use regulus_trainer::optim::{Moments, Rule};
-use regulus_trainer::schedule::{Decay, Pace, Schedule};
+use regulus_trainer::schedule::{Decay, Pace, Schedule, Warmup};
 use regulus_trainer::training::TrainingConfig;
 use regulus_trainer::zero_shot::{Averaging, ZeroShot, text_features};
 
@@ -53,7 +53,12 @@ pub(super) fn run(
         clip_norm: None,
         clip_groups: Vec::new(),
         augmentation: Augmentation::None,
-        schedule: Schedule { warmup: notes.number("warmup_steps")?, decay: Decay::Linear, pace: Pace::Step },
+        schedule: Schedule {
+            warmup: notes.number("warmup_steps")?,
+            rise: Warmup::FromZero,
+            decay: Decay::Linear,
+            pace: Pace::Step,
+        },
         optimiser: Rule::HfAdamW(Moments { beta1, beta2, epsilon: notes.number("eps")? }),
     };
     let outcome = trained(checks, notes, start, &mut method, &config)?;

@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use regulus_trainer::batches::Augmentation;
 use regulus_trainer::methods::LinearProbe;
 use regulus_trainer::optim::Rule;
-use regulus_trainer::schedule::{Decay, Pace, Schedule};
+use regulus_trainer::schedule::{Decay, Pace, Schedule, Warmup};
 use regulus_trainer::training::TrainingConfig;
 
 /// SGD's momentum in the recordings (`optimiser` in the notes).
@@ -35,7 +35,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         clip_norm: None,
         clip_groups: Vec::new(),
         augmentation: Augmentation::None,
-        schedule: Schedule { warmup: 0.0, decay: Decay::Cosine, pace: Pace::Epoch },
+        schedule: Schedule { warmup: 0.0, rise: Warmup::FromZero, decay: Decay::Cosine, pace: Pace::Epoch },
         optimiser: Rule::Sgd { momentum: MOMENTUM },
     };
     let outcome = trained(checks, notes, start, &mut probe, &config)?;
