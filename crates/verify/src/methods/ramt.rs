@@ -88,14 +88,11 @@ struct Layer {
     key: String,
     /// Names of the masks, and the masks.
     masks: Vec<(String, Tensor<2>)>,
-    wiring: Wiring,
+    logits: LogitsOfMasks,
 }
 
-/// How logits come from the weights.
-enum Wiring {
-    Linear { x: Tensor<2>, weight: Tensor<2>, bias: Tensor<2> },
-    Attention(Box<Attention>),
-}
+/// Logits from masks and their threshold.
+type LogitsOfMasks = Box<dyn Fn(&[Tensor<2>], f64) -> Tensor<2>>;
 
 struct Attention {
     x: Tensor<3>,
@@ -118,10 +115,14 @@ impl Layer {
         let precision = widest(device);
         let matrix = |part: &str| io.tensor_as::<2>(&format!("{key}.{part}"), device, precision);
         let vector = |part: &str| io.tensor_as::<1>(&format!("{key}.{part}"), device, precision);
-        let (masks, wiring) = match key {
+        let (masks, logits): (&[&str], LogitsOfMasks) = match key {
             "lin" => {
-                let bias = vector("bias")?.unsqueeze();
-                (["weight"].as_slice(), Wiring::Linear { x: matrix("x")?, weight: matrix("weight")?, bias })
+                let (x, weight, bias) = (matrix("x")?, matrix("weight")?, vector("bias")?.unsqueeze::<2>());
+                let logits = move |masks: &[Tensor<2>], threshold| {
+                    let weight = masked_weight(weight.clone(), masks[0].clone(), threshold);
+                    x.clone().matmul(weight.transpose()) + bias.clone()
+                };
+                (&["weight"], Box::new(logits))
             }
             "mha" => {
                 let attention = Attention {
@@ -133,28 +134,19 @@ impl Layer {
                     head: matrix("head")?,
                     heads: notes.size_in(shared, "heads")?,
                 };
-                (["in_proj", "out_proj"].as_slice(), Wiring::Attention(Box::new(attention)))
+                let logits = move |masks: &[Tensor<2>], threshold| attention.logits(masks, threshold);
+                (&["in_proj", "out_proj"], Box::new(logits))
             }
             other => {
                 return Err(CaseError::Unsupported(format!("a masked layer {other:?} is not known here")));
             }
         };
         let masks = masks.iter().map(|name| Ok((name.to_string(), matrix(&format!("mask.{name}"))?)));
-        Ok(Self { key: key.into(), masks: masks.collect::<Result<_, CaseError>>()?, wiring })
+        Ok(Self { key: key.into(), masks: masks.collect::<Result<_, CaseError>>()?, logits })
     }
 
     fn name(&self, part: &str) -> String {
         format!("{}.{part}", self.key)
-    }
-
-    fn logits(&self, masks: &[Tensor<2>], threshold: f64) -> Tensor<2> {
-        match &self.wiring {
-            Wiring::Linear { x, weight, bias } => {
-                let weight = masked_weight(weight.clone(), masks[0].clone(), threshold);
-                x.clone().matmul(weight.transpose()) + bias.clone()
-            }
-            Wiring::Attention(attention) => attention.logits(masks, threshold),
-        }
     }
 
     fn check(
@@ -172,18 +164,18 @@ impl Layer {
         let labels = io.labels(&self.name("label"), device)?;
         let teacher: Tensor<2> = io.tensor_as(&self.name("teacher_logits"), device, widest(device))?;
         let plain: Vec<Tensor<2>> = self.masks.iter().map(|(_, mask)| mask.clone()).collect();
-        of_large_logits(checks, &self.name("logits"), &self.logits(&plain, threshold))?;
+        of_large_logits(checks, &self.name("logits"), &(self.logits)(&plain, threshold))?;
 
         let missing = || CaseError::Unsupported(format!("{key} has no masks"));
         let norms = |masks: &[Tensor<2>], weight: f64| {
             mask_regulariser(masks.iter().map(|mask| mask.clone().flatten(0, 1)), weight).ok_or_else(missing)
         };
         let entropy =
-            |masks: &[Tensor<2>]| Ok(cross_entropy(self.logits(masks, threshold), labels.clone()).mean());
+            |masks: &[Tensor<2>]| Ok(cross_entropy((self.logits)(masks, threshold), labels.clone()).mean());
         let l2_weight = number("l2_weight")?;
         let task = |masks: &[Tensor<2>]| Ok(entropy(masks)? + norms(masks, l2_weight)?);
         let agreement = |masks: &[Tensor<2>]| {
-            let (student, target) = (self.logits(masks, threshold), FusedTarget::WithGradient);
+            let (student, target) = ((self.logits)(masks, threshold), FusedTarget::WithGradient);
             Ok(fused_distillation(student, teacher.clone(), fuse, temperature, target).mean())
         };
         self.gradients(checks, Some(&self.name("ce")), &self.name("grad_ce"), entropy)?;
