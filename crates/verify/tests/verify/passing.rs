@@ -1,6 +1,6 @@
-//! All cases that the repository holds.
+//! All recorded models that the repository holds.
 
-use crate::support::{LOSSES, MODELS, TRAJECTORIES, reports};
+use crate::support::{MODELS, reports};
 use regulus_verify::CaseReport;
 
 fn assert_all_pass(reports: &[CaseReport]) {
@@ -38,32 +38,4 @@ fn models() {
             "vit_backbone/timm",
         ]
     );
-}
-
-#[test]
-fn trajectories() {
-    let reports = reports(TRAJECTORIES);
-    assert_all_pass(&reports);
-    assert_eq!(
-        names(&reports),
-        [
-            "finetune_ce_frozen_text",
-            "finetune_ce_official",
-            "linear_probe_lbfgs",
-            "linear_probe_sgd",
-            "proreg_kd_frozen_text",
-            "proreg_xerm_frozen_text",
-            "proreg_xerm_official",
-            "zero_shot",
-        ]
-    );
-}
-
-#[test]
-fn losses_of_proreg() {
-    let reports = reports(LOSSES);
-    let proreg: Vec<CaseReport> =
-        reports.into_iter().filter(|report| report.name.ends_with("proreg")).collect();
-    assert_eq!(proreg.len(), 1);
-    assert_all_pass(&proreg);
 }

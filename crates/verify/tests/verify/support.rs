@@ -13,8 +13,6 @@ use std::path::{Path, PathBuf};
 pub const MODELS: &str = "../clip/tests/golden";
 /// Recorded trajectories.
 pub const TRAJECTORIES: &str = "../trainer/tests/golden";
-/// Recorded losses.
-pub const LOSSES: &str = "../losses/tests/golden";
 
 pub fn recorded(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)
