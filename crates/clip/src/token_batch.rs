@@ -114,7 +114,9 @@ impl TokenBatch {
         }
         let length = length(&ends);
         let padded = |text: &Vec<u32>| {
-            let padding = std::iter::repeat(config.pad_id);
+            // Published configurations may name an id that the model lacks; no feature depends on it.
+            let padding =
+                std::iter::repeat(if (config.pad_id as usize) < config.vocab { config.pad_id } else { 0 });
             text.clone().into_iter().chain(padding).take(length).map(|id| id as i32)
         };
         Ok(Self { ids: texts.iter().flat_map(padded).collect(), texts: texts.len(), length, ends })

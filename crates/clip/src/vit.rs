@@ -36,6 +36,11 @@ impl PatchEmbedding {
         let [width, channels, patch, _] = weight.dims();
         let [batch, _, pixel_rows, pixel_columns] = pixels.dims();
         let (rows, columns) = (pixel_rows / patch, pixel_columns / patch);
+        let whole = (rows * patch, columns * patch);
+        let pixels = match whole == (pixel_rows, pixel_columns) {
+            true => pixels,
+            false => pixels.narrow(2, 0, whole.0).narrow(3, 0, whole.1),
+        };
         let patches = pixels
             .reshape([batch, channels, rows, patch, columns, patch])
             .permute([0, 2, 4, 1, 3, 5])

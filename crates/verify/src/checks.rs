@@ -124,14 +124,18 @@ pub(crate) fn compared_in_units(
     compared(format!("{what} (relative)"), &scaled(found), &scaled(expected), tolerance)
 }
 
-/// Equal infinities do not differ.
+/// Equal infinities do not differ; no tolerance covers any other difference from a value that is not finite.
 fn difference(a: f64, b: f64) -> f64 {
-    if a == b { 0.0 } else { (a - b).abs() }
+    match a == b {
+        true => 0.0,
+        false if b.is_finite() => (a - b).abs(),
+        false => f64::NAN,
+    }
 }
 
-/// The largest absolute value.
+/// The largest finite absolute value.
 pub(crate) fn largest(values: &[f64]) -> f64 {
-    values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()))
+    values.iter().filter(|value| value.is_finite()).fold(0.0, |largest: f64, value| largest.max(value.abs()))
 }
 
 /// The values of a tensor on the host.

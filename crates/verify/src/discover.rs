@@ -1,6 +1,7 @@
 //! Finding cases below a folder.
 
 use crate::methods::rates;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A recorded case.
@@ -33,7 +34,7 @@ impl Case {
 /// A folder in which no cases can be found.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
-    /// A folder cannot be listed.
+    /// The folder does not exist or cannot be looked at.
     #[error("{}: {source}", .path.display())]
     Read {
         /// The folder.
@@ -59,42 +60,60 @@ const MARKS: [&str; 2] = ["io.safetensors", "strings.json"];
 /// Tensors that other cases of the folder share; no case themselves.
 const SHARED: &str = "common";
 
-/// How deep cases may lie. Links that lead in circles end here.
+/// How deep cases may lie.
 const DEPTH: usize = 8;
 
-/// All cases in `root` and below, sorted.
+/// All cases in `root` and below, sorted. A folder that cannot be listed is a case that will fail.
 ///
 /// # Errors
-/// [`DiscoverError`] if a folder cannot be listed, or no case is found.
+/// [`DiscoverError`] if `root` does not exist or holds no case.
 pub fn find_cases(root: &Path) -> Result<Vec<Case>, DiscoverError> {
-    let mut cases = Vec::new();
-    if root.is_dir() {
-        search(root, DEPTH, &mut cases)?;
-    } else if let Some(case) = method(root) {
-        cases.push(case);
+    if let Err(source) = std::fs::metadata(root) {
+        return Err(DiscoverError::Read { path: root.into(), source });
     }
-    cases.sort();
-    cases.dedup();
-    if cases.is_empty() { Err(DiscoverError::None { path: root.into() }) } else { Ok(cases) }
+    let is_mark = root.file_name().is_some_and(|name| MARKS.iter().any(|mark| name == *mark));
+    let root = if is_mark { root.parent().unwrap_or(root) } else { root };
+    let mut search = Search::default();
+    if root.is_dir() {
+        search.enter(root, DEPTH);
+    } else {
+        search.cases.extend(method(root));
+    }
+    search.cases.sort();
+    search.cases.dedup();
+    if search.cases.is_empty() {
+        return Err(DiscoverError::None { path: root.into() });
+    }
+    Ok(search.cases)
 }
 
-fn search(folder: &Path, depth: usize, cases: &mut Vec<Case>) -> Result<(), DiscoverError> {
-    if MARKS.iter().any(|mark| folder.join(mark).is_file()) {
-        cases.push(Case::Model(folder.into()));
-        return Ok(());
-    }
-    let read = |source| DiscoverError::Read { path: folder.into(), source };
-    for entry in std::fs::read_dir(folder).map_err(read)? {
-        let path = entry.map_err(read)?.path();
-        if path.is_dir() {
-            if depth > 0 {
-                search(&path, depth - 1, cases)?;
+#[derive(Default)]
+struct Search {
+    cases: Vec<Case>,
+    /// Folders that were entered, without links: links that lead in circles end here.
+    entered: BTreeSet<PathBuf>,
+}
+
+impl Search {
+    fn enter(&mut self, folder: &Path, depth: usize) {
+        let is_new = folder.canonicalize().is_ok_and(|real| self.entered.insert(real));
+        if !is_new {
+            return;
+        }
+        // Whatever bears the name: what is no file or cannot be read is a case that fails.
+        let is_model = MARKS.iter().any(|mark| folder.join(mark).symlink_metadata().is_ok());
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) if !is_model => entries,
+            _ => return self.cases.push(Case::Model(folder.into())),
+        };
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            if !path.is_dir() {
+                self.cases.extend(method(&path));
+            } else if depth > 0 {
+                self.enter(&path, depth - 1);
             }
-        } else {
-            cases.extend(method(&path));
         }
     }
-    Ok(())
 }
 
 /// The method's case of which `path` is one of the files.

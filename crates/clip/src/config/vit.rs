@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct VitConfig {
     /// Side of the square input image, in pixels.
     pub resolution: usize,
-    /// Side of a square patch, in pixels; divides `resolution`.
+    /// Side of a square patch, in pixels. A rest of the image at its right and lower edge is not read.
     pub patch: usize,
     /// Width of the hidden states.
     pub width: usize,
@@ -45,7 +45,7 @@ impl VitConfig {
     pub(crate) fn check(&self, check: &mut Check) {
         check.size("image.resolution", self.resolution, SIZE_LIMIT);
         check.size("image.patch", self.patch, SIZE_LIMIT);
-        check.multiple(("image.resolution", self.resolution), ("image.patch", self.patch));
+        check.at_most("image.patch", self.patch as u128, self.resolution as u128);
         check.tower("image", self.width, self.layers, self.heads, self.mlp_width, self.layer_norm_eps);
     }
 

@@ -91,6 +91,17 @@ pub enum LoadError {
         /// Name of the first tensor, or "none".
         first: String,
     },
+    /// The file holds several models, such as one and its moving average.
+    #[error(
+        "{}: holds several models, whose names begin with {}; save the one that is meant by itself",
+        .path.display(), .prefixes.join(", ")
+    )]
+    SeveralModels {
+        /// The weights file.
+        path: PathBuf,
+        /// What the names of each model's tensors begin with.
+        prefixes: Vec<String>,
+    },
     /// A number of the architecture cannot be read off the weights.
     #[error("{}: `{field}` cannot be told from the tensors ({reason}); state it in {config}", .path.display())]
     NotInferred {

@@ -1,8 +1,8 @@
 //! Architecture and weights of a model, without tokenizer and preprocessing.
 
-use super::{Description, LoadError, ModelFiles, Notice, Publisher, describe};
+use super::{Description, LoadError, ModelFiles, Notice, Publisher, describe, models};
 use crate::clip::Clip;
-use crate::config::ClipConfig;
+use crate::config::{ClipConfig, ImageConfig};
 use crate::weights;
 use burn::tensor::Device;
 use regulus_checkpoints::Checkpoint;
@@ -37,6 +37,11 @@ impl LoadedClip {
         let checkpoint = Checkpoint::open(&files.weights)?;
         let description = describe(&files, &checkpoint)?;
         Self::read(description, &checkpoint, device)
+    }
+
+    /// Whether `checkpoint` holds a CLIP under the names of any publisher.
+    pub fn is_in(checkpoint: &Checkpoint) -> bool {
+        models(checkpoint).next().is_some()
     }
 
     /// Converts the tensors of a model that has been described.
@@ -74,10 +79,10 @@ fn stored_config(config: &ClipConfig, layout: &dyn weights::Layout, checkpoint: 
     let pieces = layout.pieces("visual.positional_embedding", &[]);
     let tensor = pieces.first().and_then(|piece| checkpoint.tensor(&piece.key));
     let positions = tensor.and_then(|tensor| tensor.shape().first().copied());
-    if let (Some(positions), Some(patch)) = (positions, config.image.patch()) {
+    if let (Some(positions), ImageConfig::Vit(vit)) = (positions, &config.image) {
         let side = positions.saturating_sub(1).isqrt();
-        if side > 0 && side * side + 1 == positions {
-            stored.image.set_resolution(side.saturating_mul(patch));
+        if side > 0 && side * side + 1 == positions && side != vit.grid() {
+            stored.image.set_resolution(side.saturating_mul(vit.patch));
         }
     }
     stored

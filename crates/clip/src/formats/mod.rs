@@ -62,18 +62,28 @@ pub(crate) struct Description {
 const HF_MARK: &str = "vision_model.embeddings.patch_embedding.weight";
 const OPENAI_MARK: &str = "visual.conv1.weight";
 
+/// What the names of each CLIP in `checkpoint` begin with, and whether they are HF's.
+pub(crate) fn models(checkpoint: &Checkpoint) -> impl Iterator<Item = (String, bool)> {
+    checkpoint.tensors().filter_map(|(name, _)| {
+        let marks = [(HF_MARK, true), (OPENAI_MARK, false)].into_iter();
+        let mut found = marks.filter_map(|(mark, is_hf)| Some((name.strip_suffix(mark)?, is_hf)));
+        let (prefix, is_hf) = found.next()?;
+        (prefix.is_empty() || prefix.ends_with('.')).then(|| (prefix.to_string(), is_hf))
+    })
+}
+
 /// Describes the model in `checkpoint`.
 pub(crate) fn describe(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<Description, LoadError> {
-    let prefix_of = |mark: &str| {
-        let mut prefixes = checkpoint.tensors().filter_map(|(name, _)| name.strip_suffix(mark));
-        prefixes.find(|prefix| prefix.is_empty() || prefix.ends_with('.')).map(str::to_owned)
-    };
-    let (prefix, is_hf) = match (prefix_of(HF_MARK), prefix_of(OPENAI_MARK)) {
-        (Some(prefix), _) => (prefix, true),
-        (None, Some(prefix)) => (prefix, false),
-        (None, None) => {
+    let models: Vec<(String, bool)> = models(checkpoint).collect();
+    let (prefix, is_hf) = match models.as_slice() {
+        [only] => only.clone(),
+        [] => {
             let first = checkpoint.tensors().next().map_or("none".to_string(), |(name, _)| name.to_string());
             return Err(LoadError::UnknownModel { path: checkpoint.path().into(), first });
+        }
+        several => {
+            let prefixes = several.iter().map(|(prefix, _)| format!("`{prefix}`")).collect();
+            return Err(LoadError::SeveralModels { path: checkpoint.path().into(), prefixes });
         }
     };
     let outside = match prefix.is_empty() {

@@ -76,13 +76,13 @@ fn activations_are_known_by_their_hub_names() {
 fn faults_of_a_configuration_are_all_listed() {
     let error = load_with("config.json", |config| {
         config["vision_config"]["num_attention_heads"] = json!(5);
-        config["vision_config"]["patch_size"] = json!(3);
+        config["vision_config"]["patch_size"] = json!(9);
         config["text_config"]["num_hidden_layers"] = json!(0);
         config["text_config"]["vocab_size"] = json!(6);
     });
     let message = error.unwrap_err().to_string();
     for part in
-        ["config.json", "image.width is 12", "image.resolution is 8", "text.layers is 0", "text.eot_id is 6"]
+        ["config.json", "image.width is 12", "image.patch is 9", "text.layers is 0", "text.eot_id is 6"]
     {
         assert!(message.contains(part), "{part} in {message}");
     }

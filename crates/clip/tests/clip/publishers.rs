@@ -1,7 +1,7 @@
 //! The layouts of all publishers: recognised, read, and in agreement with their own code.
 
 use crate::common::{Recorded, assert_close, devices, golden, values};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use regulus_clip::{
     Activation, Clip, ImageConfig, ImageTower, Injection, LoadError, LoadedClip, Notice, Part, Publisher,
     TokenBatch,
@@ -171,8 +171,36 @@ fn open_clip_weights_of_another_resolution_are_interpolated_with_a_notice() {
     assert_eq!(loaded.config.image.resolution(), 48);
     let pixels = Tensor::zeros([1, 3, 48, 48], &loaded.clip.device());
     assert_eq!(loaded.clip.encode_image(pixels, &Injection::none()).dims(), [1, 24]);
-    let error = open_clip_with(|model| model["vision_cfg"]["image_size"] = 50.into()).unwrap_err();
-    assert!(error.to_string().contains("multiple of image.patch"), "{error}");
+    let error = open_clip_with(|model| model["vision_cfg"]["image_size"] = 5.into()).unwrap_err();
+    assert!(error.to_string().contains("image.patch is 8, expected at most 5"), "{error}");
+}
+
+#[test]
+fn patches_need_not_fill_the_image() {
+    let whole = open_clip_with(|_| ()).unwrap();
+    let rest = open_clip_with(|model| model["vision_cfg"]["image_size"] = 35.into()).unwrap();
+    assert_eq!(rest.notices, []);
+    let pixels = Tensor::<1, Int>::arange(0..3 * 35 * 35, &whole.clip.device()).float().sin();
+    let pixels: Tensor<4> = pixels.reshape([1, 3, 35, 35]);
+    let cut = pixels.clone().narrow(2, 0, 32).narrow(3, 0, 32);
+    let none = Injection::none();
+    let [found, expected] = [rest.clip.encode_image(pixels, &none), whole.clip.encode_image(cut, &none)]
+        .map(|features| values(&features));
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_file_with_several_models_is_refused_by_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("both.safetensors");
+    let bytes = fs::read(golden("openai_vit/model_mixed_fp16.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let views = file
+        .iter()
+        .flat_map(|(name, view)| ["ema.", "model."].map(|of| (format!("{of}{name}"), view.clone())));
+    fs::write(&path, safetensors::serialize(views.collect::<Vec<_>>(), None).unwrap()).unwrap();
+    let error = LoadedClip::load(&path, &devices()[0]).unwrap_err().to_string();
+    assert!(error.contains("`ema.`, `model.`"), "{error}");
 }
 
 /// The golden folder without its `config.json`.

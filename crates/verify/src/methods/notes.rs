@@ -4,6 +4,9 @@ use crate::error::CaseError;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
+/// No case is run so badly in f32 that more could be called agreement.
+const LARGEST_TOLERANCE: f64 = 1e-2;
+
 /// What a case says about itself.
 pub(crate) struct Notes {
     path: PathBuf,
@@ -67,7 +70,8 @@ impl Notes {
 
     /// How far values of a group may stray: five times what f32 did, but at least `floor`.
     pub(crate) fn tolerance(&self, group: &str, floor: f64) -> f64 {
-        (5.0 * self.value["f32_dev"][group].as_f64().unwrap_or(0.0)).max(floor)
+        let strayed = self.value["f32_dev"][group].as_f64().unwrap_or(0.0);
+        (5.0 * strayed).clamp(floor, LARGEST_TOLERANCE.max(floor))
     }
 
     pub(crate) fn form(&self, key: &str, found: &Value, expected: &'static str) -> CaseError {

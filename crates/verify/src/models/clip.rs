@@ -50,6 +50,13 @@ pub(super) fn towers(
     let mut images = None;
     if io.has("pixel_values") {
         let pixels: Tensor<4> = io.tensor("pixel_values", device)?;
+        let [_, channels, height, width] = pixels.dims();
+        let resolution = config.image.resolution();
+        if (channels, height, width) != (3, resolution, resolution) {
+            let found =
+                format!("{channels} x {height} x {width}, the model reads 3 x {resolution} x {resolution}");
+            return Err(io.form("pixel_values", found, "images of the model's resolution"));
+        }
         let features = match &clip.visual {
             ImageTower::Vit(vit) => vision_transformer(checks, vit, pixels, injection)?,
             ImageTower::ResNet(resnet) => residual_network(checks, resnet, pixels, injection)?,

@@ -14,6 +14,8 @@ use crate::error::CaseError;
 use crate::recorded::Recorded;
 use crate::report::Row;
 use burn::tensor::Device;
+use regulus_checkpoints::Checkpoint;
+use regulus_clip::LoadedClip;
 use std::path::{Path, PathBuf};
 
 /// Recorded inputs and outputs.
@@ -35,7 +37,7 @@ pub(crate) fn run(folder: &Path, device: &Device, rows: &mut Vec<Row>) -> Result
         preprocess::run(folder, &io, rows)
     } else if io.has("attention_mask") || io.has("last_hidden_state") {
         bert::run(folder, &io, device, rows)
-    } else if io.has("pixel_values") && !io.has("input_ids") {
+    } else if io.has("pixel_values") && !io.has("input_ids") && !holds_clip(folder)? {
         backbone::run(folder, &io, device, rows)
     } else if io.has("pixel_values") || io.has("input_ids") {
         clip::run(folder, &io, device, rows)
@@ -45,6 +47,12 @@ pub(crate) fn run(folder: &Path, device: &Device, rows: &mut Vec<Row>) -> Result
                 .into(),
         ))
     }
+}
+
+/// Whether the weights of the folder are those of a CLIP.
+fn holds_clip(folder: &Path) -> Result<bool, CaseError> {
+    let checkpoints = weights(folder)?.into_iter().filter_map(|file| Checkpoint::open(file).ok());
+    Ok(checkpoints.into_iter().any(|checkpoint| LoadedClip::is_in(&checkpoint)))
 }
 
 /// Loads every weights file of the folder and hands it to `compare`. A file that cannot be loaded is a failed

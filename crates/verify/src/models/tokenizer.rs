@@ -25,6 +25,9 @@ pub(crate) fn run(folder: &Path, rows: &mut Vec<Row>) -> Result<(), CaseError> {
         std::fs::read_to_string(&path).map_err(|source| CaseError::Read { path: path.clone(), source })?;
     let strings: Vec<Recorded> =
         serde_json::from_str(&text).map_err(|source| CaseError::Json { path: path.clone(), source })?;
+    if strings.is_empty() {
+        return Err(CaseError::Unsupported("strings.json holds no text".into()));
+    }
     let tokenizer = Tokenizer::openai();
     let wrong: Vec<String> = strings.iter().filter_map(|recorded| differs(&tokenizer, recorded)).collect();
     rows.push(Row {

@@ -112,6 +112,51 @@ fn a_folder_without_cases_is_an_error() {
     assert!(find_cases(&folder.path().join("missing")).is_err());
 }
 
+#[test]
+fn a_recorded_infinity_fails() {
+    let folder = copied("openai_vit");
+    nudge(&folder.path().join("io.safetensors"), "image_features", f32::INFINITY);
+    let found = failures(&report(folder.path()));
+    assert!(found.len() == 1 && found[0].starts_with("image_features"), "{found:?}");
+}
+
+#[test]
+fn what_bears_the_name_of_a_case_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("a/io.safetensors")).unwrap();
+    let found = failures(&report(folder.path()));
+    assert!(found[0].contains("io.safetensors"), "{found:?}");
+}
+
+#[test]
+fn a_clip_that_records_only_images_is_no_backbone() {
+    let folder = copied("hf_vit");
+    edit(&folder.path().join("io.safetensors"), |tensors| {
+        tensors.retain(|name, _| {
+            name == "pixel_values" || name.starts_with("vision") || name.starts_with("image")
+        });
+    });
+    let report = report(folder.path());
+    assert!(report.passed(), "{:?}", failures(&report));
+}
+
+#[test]
+fn crops_of_absurd_sizes_are_not_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("images")).unwrap();
+    let index = r#"{ "mean": [0, 0, 0], "std": [1, 1, 1], "images": [], "crops": [{ "file": "a.png", "key": "a.png/crop0_u8",
+        "i": 0, "j": 0, "h": 1, "w": 1, "size": 1000000000, "flip": false, "interpolation": "bicubic" }] }"#;
+    fs::write(folder.path().join("index.json"), index).unwrap();
+    let io = folder.path().join("io.safetensors");
+    fs::copy(recorded(TRAJECTORIES).join("zero_shot.safetensors"), &io).unwrap();
+    edit(&io, |tensors| {
+        tensors.clear();
+        tensors.insert("a.png/crop0_u8".into(), (safetensors::Dtype::U8, vec![3, 1, 1], vec![0; 3]));
+    });
+    let found = failures(&report(folder.path()));
+    assert!(found.len() == 1 && found[0].contains("the side is 1000000000"), "{found:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn links_in_circles_end() {
@@ -120,7 +165,12 @@ fn links_in_circles_end() {
     fs::create_dir(&nested).unwrap();
     std::os::unix::fs::symlink(folder.path(), nested.join("up")).unwrap();
     let root = tempfile::tempdir().unwrap();
-    fs::create_dir(root.path().join("a")).unwrap();
-    std::os::unix::fs::symlink(root.path(), root.path().join("a/up")).unwrap();
-    assert!(find_cases(root.path()).is_err());
+    let case = root.path().join("a");
+    fs::create_dir(&case).unwrap();
+    fs::write(case.join("strings.json"), "[]").unwrap();
+    for link in ["l1", "l2", "l3", "l4"] {
+        std::os::unix::fs::symlink(root.path(), root.path().join(link)).unwrap();
+    }
+    assert_eq!(find_cases(root.path()).unwrap().len(), 1);
+    assert_eq!(failures(&report(root.path())), ["strings.json holds no text"]);
 }
