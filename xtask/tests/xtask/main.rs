@@ -8,3 +8,4 @@ mod help;
 mod reproduce;
 mod support;
 mod train;
+mod verify;
