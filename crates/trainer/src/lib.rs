@@ -10,6 +10,7 @@ pub mod experiment;
 pub mod files;
 pub mod method;
 pub mod methods;
+pub mod metrics;
 pub mod optim;
 pub mod parameters;
 pub mod pretrain;

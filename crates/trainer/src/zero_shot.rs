@@ -55,9 +55,24 @@ impl ZeroShot {
         Self { clip, classifier: normalise(text_features), scale }
     }
 
+    /// The model.
+    pub fn clip(&self) -> &Clip {
+        &self.clip
+    }
+
+    /// Unit features of the classes' texts, `[classes, embed]`.
+    pub fn text_features(&self) -> Tensor<2> {
+        self.classifier.clone()
+    }
+
     /// Logits `[batch, classes]`: cosine similarities times the logit scale.
     pub fn classify(&self, pixels: Tensor<4>) -> Tensor<2> {
-        let features = normalise(self.clip.encode_image(pixels, &Injection::none()));
+        self.classify_with(pixels, &Injection::none())
+    }
+
+    /// The same logits with a changed image tower.
+    pub fn classify_with(&self, pixels: Tensor<4>, injection: &Injection) -> Tensor<2> {
+        let features = normalise(self.clip.encode_image(pixels, injection));
         features.matmul(self.classifier.clone().transpose()) * self.scale
     }
 

@@ -54,31 +54,25 @@ impl<'a> Checks<'a> {
 
     /// Compares values with an absolute tolerance.
     pub(crate) fn values(&mut self, what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
-        if found.len() != expected.len() {
-            self.problem(what, format!("{} values, recorded are {}", found.len(), expected.len()));
-            return;
-        }
-        let differences = found.iter().zip(expected).map(|(a, b)| difference(*a, *b));
-        let deviation = differences
-            .fold(0.0, |worst: f64, next| if next > worst || next.is_nan() { next } else { worst });
-        let what = self.labelled(what);
-        self.rows.push(Row { what, deviation, tolerance, problem: None });
+        self.rows.push(compared(self.labelled(what), found, expected, tolerance));
     }
 
     /// Compares values relative to the recorded ones' own sizes.
     pub(crate) fn relative(&mut self, what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
-        let scaled = |values: &[f64]| -> Vec<f64> {
-            values
-                .iter()
-                .zip(expected)
-                .map(|(value, unit)| value / unit.abs().max(f64::MIN_POSITIVE))
-                .collect()
-        };
-        if found.len() == expected.len() {
-            self.values(&format!("{what} (relative)"), &scaled(found), &scaled(expected), tolerance);
-        } else {
-            self.values(what, found, expected, tolerance);
-        }
+        let units: Vec<f64> = expected.iter().map(|value| value.abs().max(f64::MIN_POSITIVE)).collect();
+        self.in_units(what, found, expected, &units, tolerance);
+    }
+
+    /// Compares values each of which has its own unit.
+    pub(crate) fn in_units(
+        &mut self,
+        what: &str,
+        found: &[f64],
+        expected: &[f64],
+        units: &[f64],
+        tolerance: f64,
+    ) {
+        self.rows.push(compared_in_units(self.labelled(what), found, expected, units, tolerance));
     }
 
     /// Compares numbers of things, which must be equal.
@@ -101,6 +95,33 @@ impl<'a> Checks<'a> {
     fn labelled(&self, what: &str) -> String {
         if self.with.is_empty() { what.to_string() } else { format!("{what} [{}]", self.with) }
     }
+}
+
+/// The comparison of values with an absolute tolerance.
+pub(crate) fn compared(what: String, found: &[f64], expected: &[f64], tolerance: f64) -> Row {
+    if found.len() != expected.len() {
+        return Row::problem(what, format!("{} values, recorded are {}", found.len(), expected.len()));
+    }
+    let differences = found.iter().zip(expected).map(|(a, b)| difference(*a, *b));
+    let deviation =
+        differences.fold(0.0, |worst: f64, next| if next > worst || next.is_nan() { next } else { worst });
+    Row { what, deviation, tolerance, problem: None }
+}
+
+/// The comparison of values each of which has its own unit.
+pub(crate) fn compared_in_units(
+    what: String,
+    found: &[f64],
+    expected: &[f64],
+    units: &[f64],
+    tolerance: f64,
+) -> Row {
+    if found.len() != expected.len() {
+        return compared(what, found, expected, tolerance);
+    }
+    let scaled =
+        |values: &[f64]| -> Vec<f64> { values.iter().zip(units).map(|(value, unit)| value / unit).collect() };
+    compared(format!("{what} (relative)"), &scaled(found), &scaled(expected), tolerance)
 }
 
 /// Equal infinities do not differ.

@@ -1,5 +1,6 @@
 //! Finding cases below a folder.
 
+use crate::methods::rates;
 use std::path::{Path, PathBuf};
 
 /// A recorded case.
@@ -14,6 +15,8 @@ pub enum Case {
         /// What the tensors mean, and hyper-parameters.
         notes: PathBuf,
     },
+    /// A JSON file without tensors: learning rates step by step.
+    Rates(PathBuf),
 }
 
 impl Case {
@@ -22,6 +25,7 @@ impl Case {
         match self {
             Self::Model(folder) => folder.display().to_string(),
             Self::Method { tensors, .. } => tensors.with_extension("").display().to_string(),
+            Self::Rates(notes) => notes.with_extension("").display().to_string(),
         }
     }
 }
@@ -39,7 +43,8 @@ pub enum DiscoverError {
     },
     /// There is no case.
     #[error(
-        "{}: no case found; expected a folder with io.safetensors or strings.json, or NAME.safetensors beside NAME.json",
+        "{}: no case found; expected a folder with io.safetensors or strings.json, NAME.safetensors beside NAME.json, or \
+         learning rates in JSON",
         .path.display()
     )]
     None {
@@ -92,9 +97,14 @@ fn search(folder: &Path, depth: usize, cases: &mut Vec<Case>) -> Result<(), Disc
     Ok(())
 }
 
-/// The method's case of which `path` is one of the two files.
+/// The method's case of which `path` is one of the files.
 fn method(path: &Path) -> Option<Case> {
     let (tensors, notes) = (path.with_extension("safetensors"), path.with_extension("json"));
-    let is_shared = path.file_stem().is_some_and(|stem| stem == SHARED);
-    (!is_shared && tensors.is_file() && notes.is_file()).then_some(Case::Method { tensors, notes })
+    if path.file_stem().is_some_and(|stem| stem == SHARED) || !notes.is_file() {
+        return None;
+    }
+    match tensors.is_file() {
+        true => Some(Case::Method { tensors, notes }),
+        false => (path == notes && rates::recognises(path)).then_some(Case::Rates(notes)),
+    }
 }

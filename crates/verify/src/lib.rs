@@ -21,6 +21,7 @@ pub fn verify(case: &Case, device: &Device) -> CaseReport {
     let outcome = catch_unwind(AssertUnwindSafe(|| match case {
         Case::Model(folder) => models::run(folder, device, &mut rows),
         Case::Method { tensors, notes } => methods::run(tensors, notes, device, &mut rows),
+        Case::Rates(notes) => methods::run_rates(notes, &mut rows),
     }));
     let failure = match outcome {
         Ok(Ok(())) if rows.is_empty() => Some("the case records nothing that could be compared".to_string()),

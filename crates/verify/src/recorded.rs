@@ -1,7 +1,7 @@
 //! The tensors that a case records: inputs and expected values under one roof.
 
 use crate::error::CaseError;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use regulus_checkpoints::Checkpoint;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -69,6 +69,16 @@ impl Recorded {
 
     /// A tensor as f32 on a device. A single number becomes `[1]`.
     pub(crate) fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Result<Tensor<D>, CaseError> {
+        self.tensor_as(name, device, DType::F32)
+    }
+
+    /// A tensor in a given precision. A single number becomes `[1]`.
+    pub(crate) fn tensor_as<const D: usize>(
+        &self,
+        name: &str,
+        device: &Device,
+        precision: DType,
+    ) -> Result<Tensor<D>, CaseError> {
         let (values, mut shape) = self.values(name)?;
         if shape.is_empty() {
             shape.push(1);
@@ -76,8 +86,7 @@ impl Recorded {
         if shape.len() != D {
             return Err(self.form(name, format!("of shape {shape:?}"), "of another number of dimensions"));
         }
-        let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
-        Ok(Tensor::from_data(TensorData::new(values, shape), device))
+        Ok(Tensor::from_data(TensorData::new(values, shape), (device, precision)))
     }
 
     /// Class labels, `[batch]`.

@@ -8,4 +8,3 @@ mod help;
 mod reproduce;
 mod support;
 mod train;
-mod verify;

@@ -4,9 +4,14 @@ mod finetune;
 mod head;
 mod lbfgs;
 mod linear_probe;
+mod masks;
 pub mod prompts;
 
 pub use finetune::{FineTune, Regulariser};
 pub use head::{Head, HeadStart};
 pub use lbfgs::{LogisticRegression, ProbeError, fit_logistic_regression};
 pub use linear_probe::LinearProbe;
+pub use masks::{
+    DropoutDraws, GradientDropout, Importance, MaskPart, MaskSettings, MaskTargets, MaskTuning, MaskedWeight,
+    SeededDraws, importance_by_gradient,
+};

@@ -1,8 +1,15 @@
-//! Cases of methods: `NAME.safetensors` with `NAME.json`.
+//! Cases of methods: `NAME.safetensors` with `NAME.json`, or learning rates in JSON alone.
 
+mod agreement;
+mod gpa;
 mod lbfgs;
+mod metrics;
 mod notes;
+mod promptsrc;
 mod proreg;
+mod ramt;
+pub(crate) mod rates;
+mod tes;
 mod trajectories;
 
 use crate::error::CaseError;
@@ -24,6 +31,16 @@ pub(crate) fn run(
     let method = notes.text("method").unwrap_or_default();
     if proreg::recognises(&io, &notes) {
         proreg::run(&io, &notes, device, rows)
+    } else if promptsrc::recognises(&io) {
+        promptsrc::run(&io, &notes, device, rows)
+    } else if tes::recognises(&io) {
+        tes::run(&io, &notes, device, rows)
+    } else if ramt::recognises(&io) {
+        ramt::run(&io, &notes, device, rows)
+    } else if gpa::recognises(&io) {
+        gpa::run(&io, &notes, rows)
+    } else if metrics::recognises(&io, &notes) {
+        metrics::run(&io, &notes, device, rows)
     } else if lbfgs::recognises(&io) {
         lbfgs::run(&io, &notes, rows)
     } else if io.has("loss") || io.has("out.logits") {
@@ -35,4 +52,9 @@ pub(crate) fn run(
             if method.is_empty() { "" } else { " of " }
         )))
     }
+}
+
+/// Runs a case of learning rates.
+pub(crate) fn run_rates(notes: &Path, rows: &mut Vec<Row>) -> Result<(), CaseError> {
+    rates::run(&Notes::open(notes)?, rows)
 }

@@ -2,6 +2,7 @@
 
 mod fine_tuning;
 mod linear_probe;
+mod masks;
 mod prompts;
 mod start;
 mod zero_shot;
@@ -12,10 +13,11 @@ use crate::error::CaseError;
 use crate::recorded::Recorded;
 use crate::report::Row;
 use burn::tensor::Device;
+use regulus_trainer::batches::BatchSource;
 use regulus_trainer::method::Method;
 use regulus_trainer::parameters::Parameters;
 use regulus_trainer::recorder::Recorder;
-use regulus_trainer::training::{TrainingConfig, train};
+use regulus_trainer::training::{Taken, TrainingConfig, train};
 use start::Start;
 use std::path::Path;
 
@@ -37,6 +39,8 @@ pub(crate) fn run(
         fine_tuning::run(&mut checks, notes, &start, loss)?;
     } else if io.has("init.weight") && io.has("out.features") {
         linear_probe::run(&mut checks, notes, &start)?;
+    } else if notes.get("masked").is_array() {
+        masks::run(&mut checks, notes, &start)?;
     } else {
         let method = method(io, notes);
         return Err(CaseError::Unsupported(format!("{method} is a method that is not built here yet")));
@@ -50,7 +54,6 @@ fn method(io: &Recorded, notes: &Notes) -> String {
     match (notes.text("method"), notes.text("backbone")) {
         (Some(method), _) => method.to_string(),
         (None, Some(backbone)) if notes.get("lambda_v").is_number() => format!("TeS on a {backbone}"),
-        _ if notes.get("masked").is_array() => "R-MT".to_string(),
         _ => format!("what {:?} records", io.path().file_stem().unwrap_or_default()),
     }
 }
@@ -59,6 +62,8 @@ fn method(io: &Recorded, notes: &Notes) -> String {
 struct Trained {
     recorder: Recorder,
     parameters: Vec<Parameters>,
+    /// What the run ended with: the last of them, or their aggregate.
+    result: Parameters,
 }
 
 impl Trained {
@@ -76,21 +81,44 @@ fn trained(
     method: &mut dyn Method,
     config: &TrainingConfig,
 ) -> Result<Trained, CaseError> {
-    let mut recorder = Recorder::in_memory();
-    let mut parameters = vec![method.parameters()];
-    train(method, &start.batches()?, config, &mut recorder, &mut |taken| {
-        parameters.push(taken.parameters.clone())
-    })
-    .map_err(|error| CaseError::Unsupported(error.to_string()))?;
-    let losses: Vec<f64> = recorder.steps().iter().map(|record| record.loss).collect();
+    let outcome = stepped(method, &start.batches()?, config)?;
+    let losses: Vec<f64> = outcome.recorder.steps().iter().map(|record| record.loss).collect();
     let expected = checks.recorded.flat("loss")?;
     checks.values("loss", &losses, &expected, notes.tolerance("loss", 1e-5));
+    learning_rates(checks, notes, &outcome);
+    Ok(outcome)
+}
+
+/// Trains over recorded batches.
+fn stepped(
+    method: &mut dyn Method,
+    batches: &dyn BatchSource,
+    config: &TrainingConfig,
+) -> Result<Trained, CaseError> {
+    let mut recorder = Recorder::in_memory();
+    let mut parameters = vec![method.parameters()];
+    let mut observe = |taken: Taken<'_>| parameters.push(taken.parameters.clone());
+    let result = train(method, batches, config, &mut recorder, &mut observe)
+        .map_err(|error| CaseError::Unsupported(error.to_string()))?;
+    Ok(Trained { recorder, parameters, result })
+}
+
+/// Compares the learning rates of every step or epoch, whichever is recorded.
+fn learning_rates(checks: &mut Checks<'_>, notes: &Notes, outcome: &Trained) {
+    let numbers = |rates: &[serde_json::Value]| -> Vec<f64> {
+        rates.iter().filter_map(serde_json::Value::as_f64).collect()
+    };
+    let steps = outcome.recorder.steps();
     if let Ok(rates) = notes.list("lr_per_step") {
-        let expected: Vec<f64> = rates.iter().filter_map(serde_json::Value::as_f64).collect();
-        let found: Vec<f64> = recorder.steps().iter().map(|record| record.learning_rate).collect();
-        checks.relative("learning rates", &found, &expected, 1e-12);
+        let found: Vec<f64> = steps.iter().map(|record| record.learning_rate).collect();
+        checks.relative("learning rates", &found, &numbers(rates), 1e-12);
     }
-    Ok(Trained { recorder, parameters })
+    if let Ok(rates) = notes.list("lr_per_epoch") {
+        let of_epoch = |epoch| steps.iter().find(|record| record.epoch == epoch);
+        let found: Vec<f64> =
+            (0..rates.len()).filter_map(of_epoch).map(|record| record.learning_rate).collect();
+        checks.relative("learning rates", &found, &numbers(rates), 1e-12);
+    }
 }
 
 /// The values of the parameter `name`.
