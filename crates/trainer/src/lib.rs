@@ -18,6 +18,7 @@ pub mod prompts;
 pub mod recorder;
 pub mod run;
 pub mod schedule;
+pub mod templates;
 #[cfg(test)]
 mod testing;
 pub mod training;

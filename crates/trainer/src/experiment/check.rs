@@ -48,6 +48,13 @@ impl Experiment {
         faults.require(i64::try_from(spec.seed).is_ok(), "seed", "is larger than 2^63 - 1".into());
         check_data(&spec.data, &mut faults);
         check_method(&spec.method, &mut faults);
+        if matches!(spec.data, DataSpec::WorldBaseToNovel { .. }) && !spec.method.reads_class_names() {
+            let name = spec.method.name();
+            faults.add(
+                "data.kind",
+                format!("tests classes that {name} has no outputs for; it cannot read names"),
+            );
+        }
         match (&spec.training, spec.method.takes_steps()) {
             (Some(training), true) => check_training(training, &mut faults),
             (None, true) => {
@@ -102,42 +109,54 @@ impl Experiment {
     }
 }
 
-struct Faults(Vec<ExperimentFault>);
+/// Faults found so far.
+pub(super) struct Faults(Vec<ExperimentFault>);
 
 impl Faults {
-    fn add(&mut self, key: &str, message: String) {
+    pub(super) fn add(&mut self, key: &str, message: String) {
         self.0.push(ExperimentFault { key: key.to_owned(), message });
     }
 
-    fn require(&mut self, holds: bool, key: &str, message: String) {
+    pub(super) fn require(&mut self, holds: bool, key: &str, message: String) {
         if !holds {
             self.add(key, message);
         }
     }
 
-    fn share(&mut self, key: &str, value: f64) {
+    pub(super) fn share(&mut self, key: &str, value: f64) {
         self.require((0.0..=1.0).contains(&value), key, format!("is {value}; expected 0 to 1"));
     }
 
-    fn positive(&mut self, key: &str, value: f64) {
+    pub(super) fn positive(&mut self, key: &str, value: f64) {
         let holds = value.is_finite() && value > 0.0;
         self.require(holds, key, format!("is {value}; expected a positive number"));
     }
 
-    fn not_negative(&mut self, key: &str, value: f64) {
+    pub(super) fn not_negative(&mut self, key: &str, value: f64) {
         let holds = value.is_finite() && value >= 0.0;
         self.require(holds, key, format!("is {value}; expected 0 or more"));
     }
+
+    pub(super) fn templates(&mut self, key: &str, templates: &[String]) {
+        self.require(!templates.is_empty(), key, "is empty; give at least one".into());
+        for template in templates.iter().filter(|template| !template.contains("{}")) {
+            self.add(key, format!("\"{template}\" has no {{}} in the place of the class name"));
+        }
+    }
+}
+
+fn check_test_images(test_images: usize, faults: &mut Faults) {
+    let fits = (1..=1_000_000).contains(&test_images);
+    faults.require(fits, "data.test_images", format!("is {test_images}; expected 1 to 1000000"));
 }
 
 fn check_data(data: &DataSpec, faults: &mut Faults) {
     match data {
         DataSpec::WorldBias { strength, test_images, .. } => {
             faults.share("data.strength", *strength);
-            let fits = (1..=1_000_000).contains(test_images);
-            let message = format!("is {test_images}; expected 1 to 1000000");
-            faults.require(fits, "data.test_images", message);
+            check_test_images(*test_images, faults);
         }
+        DataSpec::WorldBaseToNovel { test_images, .. } => check_test_images(*test_images, faults),
         DataSpec::Folder { hold_out, templates, .. } => {
             let fits = (0.0..1.0).contains(hold_out);
             faults.require(
@@ -145,11 +164,7 @@ fn check_data(data: &DataSpec, faults: &mut Faults) {
                 "data.hold_out",
                 format!("is {hold_out}; expected 0 or more and less than 1"),
             );
-            faults.require(!templates.is_empty(), "data.templates", "is empty; give at least one".into());
-            for template in templates.iter().filter(|template| !template.contains("{}")) {
-                let message = format!("\"{template}\" has no {{}} in the place of the class name");
-                faults.add("data.templates", message);
-            }
+            faults.templates("data.templates", templates);
         }
     }
 }
@@ -204,6 +219,13 @@ fn check_method(method: &MethodSpec, faults: &mut Faults) {
             faults.not_negative("method.alpha", *alpha);
             faults.not_negative("method.beta", *beta);
         }
+        MethodSpec::Coop(spec) => spec.check(faults),
+        MethodSpec::Kgcoop(spec) => spec.check(faults),
+        MethodSpec::Cocoop(spec) => spec.check(faults),
+        MethodSpec::Vpt(spec) => spec.check(faults),
+        MethodSpec::Ivlp(spec) => spec.check(faults),
+        MethodSpec::Maple(spec) => spec.check(faults),
+        MethodSpec::Promptsrc(spec) => spec.check(faults),
     }
 }
 

@@ -4,5 +4,6 @@
 
 mod masks;
 mod objectives;
+mod prompts;
 mod support;
 mod world_clip;

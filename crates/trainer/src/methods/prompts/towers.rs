@@ -6,6 +6,7 @@
 
 use burn::tensor::Tensor;
 use regulus_clip::{Clip, EmbeddedTexts, ImageTower, Injection};
+use serde::{Deserialize, Serialize};
 
 use super::class_prompts::{ClassPrompts, NamePosition};
 use super::start::{ContextStart, add_random};
@@ -13,7 +14,8 @@ use super::{PromptError, Prompts};
 use crate::parameters::Parameters;
 
 /// Prompts of one tower.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Depth {
     /// Layers whose input they enter, from the first; 0 for none.
     pub layers: usize,

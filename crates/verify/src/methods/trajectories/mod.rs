@@ -17,7 +17,7 @@ use regulus_trainer::batches::BatchSource;
 use regulus_trainer::method::Method;
 use regulus_trainer::parameters::Parameters;
 use regulus_trainer::recorder::Recorder;
-use regulus_trainer::training::{TrainingConfig, train};
+use regulus_trainer::training::{Taken, TrainingConfig, train};
 use start::Start;
 use std::path::Path;
 
@@ -62,6 +62,8 @@ fn method(io: &Recorded, notes: &Notes) -> String {
 struct Trained {
     recorder: Recorder,
     parameters: Vec<Parameters>,
+    /// What the run ended with: the last of them, or their aggregate.
+    result: Parameters,
 }
 
 impl Trained {
@@ -95,9 +97,10 @@ fn stepped(
 ) -> Result<Trained, CaseError> {
     let mut recorder = Recorder::in_memory();
     let mut parameters = vec![method.parameters()];
-    train(method, batches, config, &mut recorder, &mut |taken| parameters.push(taken.parameters.clone()))
+    let mut observe = |taken: Taken<'_>| parameters.push(taken.parameters.clone());
+    let result = train(method, batches, config, &mut recorder, &mut observe)
         .map_err(|error| CaseError::Unsupported(error.to_string()))?;
-    Ok(Trained { recorder, parameters })
+    Ok(Trained { recorder, parameters, result })
 }
 
 /// Compares the learning rates of every step or epoch, whichever is recorded.

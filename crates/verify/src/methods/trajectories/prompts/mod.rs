@@ -3,6 +3,7 @@
 mod texts;
 
 use super::start::Start;
+use super::{learning_rates, stepped};
 use crate::checks::{Checks, host};
 use crate::error::CaseError;
 use crate::methods::notes::Notes;
@@ -18,9 +19,9 @@ use regulus_trainer::methods::prompts::{
 };
 use regulus_trainer::optim::Rule;
 use regulus_trainer::parameters::Parameters;
-use regulus_trainer::recorder::{Recorder, StepRecord};
+use regulus_trainer::recorder::StepRecord;
 use regulus_trainer::schedule::{Decay, Pace, Schedule, Warmup};
-use regulus_trainer::training::{TrainingConfig, train};
+use regulus_trainer::training::TrainingConfig;
 use regulus_trainer::zero_shot::{Averaging, text_features};
 use serde_json::Value;
 use texts::{class_prompts, unsupported};
@@ -70,28 +71,22 @@ pub(super) fn run(
         checks.values("out.prompts", &found, &checks.recorded.flat("out.prompts")?, INITIAL);
     }
     let config = training(checks, notes, kind)?;
-    let mut recorder = Recorder::in_memory();
-    let mut steps = Vec::new();
-    let outcome = train(method.as_mut(), &start.batches()?, &config, &mut recorder, &mut |taken| {
-        steps.push(taken.parameters.clone());
-    });
-    let outcome = outcome.map_err(|error| CaseError::Unsupported(error.to_string()))?;
-    losses(checks, notes, recorder.steps())?;
-    rates(checks, notes, recorder.steps())?;
-    for (step, parameters) in steps.iter().enumerate() {
+    let outcome = stepped(method.as_mut(), &start.batches()?, &config)?;
+    losses(checks, notes, outcome.recorder.steps())?;
+    learning_rates(checks, notes, &outcome);
+    for (step, parameters) in outcome.parameters.iter().skip(1).enumerate() {
         leaves(checks, notes, &format!("step{step}"), parameters)?;
     }
-    let last = steps.last().unwrap_or(&outcome);
     let mut logits = |name: &str, parameters: &Parameters| -> Result<(), CaseError> {
         let found = host(&method.logits(parameters, start.test_images()?)).map_err(CaseError::Unsupported)?;
         let expected = checks.recorded.flat(name)?;
         checks.values(name, &found, &expected, notes.tolerance("out", 1e-4));
         Ok(())
     };
-    logits("out.test_logits", last)?;
+    logits("out.test_logits", outcome.last())?;
     if kind == Kind::PromptSrc {
-        logits("out.test_logits_gpa", &outcome)?;
-        leaves(checks, notes, "gpa", &outcome)?;
+        logits("out.test_logits_gpa", &outcome.result)?;
+        leaves(checks, notes, "gpa", &outcome.result)?;
         let found = Aggregation::from(aggregation(notes)?).weights(epochs(checks, notes)?);
         let found = found.map_err(|error| CaseError::Unsupported(error.to_string()))?;
         checks.relative("aggregation weights", &found, &numbers(notes.list("gpa_weights")?), 1e-12);
@@ -293,14 +288,6 @@ fn losses(checks: &mut Checks<'_>, notes: &Notes, steps: &[StepRecord]) -> Resul
         let expected: Vec<f64> = expected.iter().skip(column).step_by(columns.len()).copied().collect();
         checks.values(&format!("loss ({name})"), &found, &expected, notes.tolerance("loss", 1e-5));
     }
-    Ok(())
-}
-
-fn rates(checks: &mut Checks<'_>, notes: &Notes, steps: &[StepRecord]) -> Result<(), CaseError> {
-    let expected = numbers(notes.list("lr_per_epoch")?);
-    let first = |epoch: usize| steps.iter().find(|step| step.epoch == epoch).map(|step| step.learning_rate);
-    let found: Vec<f64> = (0..expected.len()).filter_map(first).collect();
-    checks.relative("learning rates", &found, &expected, 1e-12);
     Ok(())
 }
 
