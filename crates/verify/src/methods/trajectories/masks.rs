@@ -55,7 +55,6 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         return Err(CaseError::Unsupported(format!("masked are {found:?}, recorded are {modules:?}")));
     }
     let config = TrainingConfig {
-        aggregation: None,
         steps: Some(steps),
         epochs: None,
         batch: 0,
