@@ -101,6 +101,11 @@ impl VisionTransformer {
         self.proj.lazy_shape()[1]
     }
 
+    /// Width of [`Self::pooled`].
+    pub fn pooled_width(&self) -> usize {
+        self.proj.lazy_shape()[0]
+    }
+
     /// The patches of an image, mapped to the tower's width.
     ///
     /// # Shapes

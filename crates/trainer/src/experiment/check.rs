@@ -243,7 +243,7 @@ fn check_training(training: &TrainingConfig, faults: &mut Faults) {
     }
     faults.not_negative("training.schedule.warmup", training.schedule.warmup);
     match &training.optimiser {
-        Rule::Sgd { momentum } => {
+        Rule::Sgd { momentum, .. } => {
             let fits = (0.0..1.0).contains(momentum);
             faults.require(
                 fits,

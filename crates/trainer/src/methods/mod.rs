@@ -5,6 +5,7 @@ mod head;
 mod lbfgs;
 mod linear_probe;
 mod masks;
+mod tes;
 
 pub use finetune::{FineTune, Regulariser};
 pub use head::{Head, HeadStart};
@@ -14,3 +15,4 @@ pub use masks::{
     DropoutDraws, GradientDropout, Importance, MaskPart, MaskSettings, MaskTargets, MaskTuning, MaskedWeight,
     SeededDraws, importance_by_gradient,
 };
+pub use tes::{ImageEncoder, Tes, TesError, TesHead};

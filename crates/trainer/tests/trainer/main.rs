@@ -5,4 +5,5 @@
 mod masks;
 mod objectives;
 mod support;
+mod tes;
 mod world_clip;
