@@ -32,9 +32,9 @@ pub(crate) fn parameter(
 /// The initial value of the parameter at `path` of torchvision's residual networks, flattened (`models/resnet.py`):
 /// convolutions from He et al. 2015, by their outputs; a classifier starts without bias.
 pub(crate) fn resnet_backbone(seed: u64, path: &str, shape: &[usize], device: &Device) -> Tensor<1> {
-    let start = match shape {
-        &[outputs, _, height, width] => Start::Normal((2.0 / (outputs * height * width) as f64).sqrt()),
-        &[_, inputs] => Start::Uniform(by_inputs(inputs)),
+    let start = match *shape {
+        [outputs, _, height, width] => Start::Normal((2.0 / (outputs * height * width) as f64).sqrt()),
+        [_, inputs] => Start::Uniform(by_inputs(inputs)),
         _ if path.ends_with("weight") || path.ends_with("running_var") => Start::Constant(1.0),
         _ => Start::Constant(0.0),
     };
