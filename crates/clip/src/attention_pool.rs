@@ -43,6 +43,11 @@ impl AttentionPool {
         }
     }
 
+    /// Width before the projection.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
     /// Width after the projection.
     pub(crate) fn embed_dim(&self) -> usize {
         self.embed_dim

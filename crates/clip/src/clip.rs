@@ -188,23 +188,7 @@ impl Clip {
     /// # Errors
     /// [`ParameterError`] for unknown paths and wrong numbers of values.
     pub fn with_parameters(&self, values: &BTreeMap<String, Tensor<1>>) -> Result<Self, ParameterError> {
-        let known: BTreeMap<String, Vec<usize>> = self.shapes().into_iter().collect();
-        let fault = |(path, value): (&String, &Tensor<1>)| {
-            let path = path.clone();
-            let Some(shape) = known.get(&path) else {
-                return Some(ParameterFault::Unknown { path });
-            };
-            let (found, expected) = (value.dims()[0], shape.iter().product());
-            let shape = shape.clone();
-            (found != expected).then_some(ParameterFault::Size { path, found, expected, shape })
-        };
-        let faults: Vec<ParameterFault> = values.iter().filter_map(fault).collect();
-        if !faults.is_empty() {
-            return Err(ParameterError { faults });
-        }
-        let device = self.logit_scale.val().device();
-        let value = |path: &str| values.get(path).map(|value| Tensor::from_data(value.to_data(), &device));
-        Ok(filled(self.clone(), &mut |path, _| value(path)))
+        with_values(self.clone(), values, &self.device())
     }
 
     /// Checks that an injection changes only parameters that the model has.
@@ -220,6 +204,30 @@ impl Clip {
             .collect();
         if faults.is_empty() { Ok(()) } else { Err(ParameterError { faults }) }
     }
+}
+
+/// `module` with new values, flattened and by path, for some parameters.
+pub(crate) fn with_values<M: Module>(
+    module: M,
+    values: &BTreeMap<String, Tensor<1>>,
+    device: &Device,
+) -> Result<M, ParameterError> {
+    let known: BTreeMap<String, Vec<usize>> = shapes(&module, "").into_iter().collect();
+    let fault = |(path, value): (&String, &Tensor<1>)| {
+        let path = path.clone();
+        let Some(shape) = known.get(&path) else {
+            return Some(ParameterFault::Unknown { path });
+        };
+        let (found, expected) = (value.dims()[0], shape.iter().product());
+        let shape = shape.clone();
+        (found != expected).then_some(ParameterFault::Size { path, found, expected, shape })
+    };
+    let faults: Vec<ParameterFault> = values.iter().filter_map(fault).collect();
+    if !faults.is_empty() {
+        return Err(ParameterError { faults });
+    }
+    let value = |path: &str| values.get(path).map(|value| Tensor::from_data(value.to_data(), device));
+    Ok(filled(module, &mut |path, _| value(path)))
 }
 
 /// Each row divided by its Euclidean length.

@@ -10,7 +10,7 @@ mod text;
 mod transformer;
 mod vit;
 
-pub(crate) use check::{Check, Listed, SIZE_LIMIT};
+pub(crate) use check::{Check, LAYER_LIMIT, Listed, SIZE_LIMIT};
 pub use check::{ConfigError, ConfigFault};
 pub use resnet::ResNetConfig;
 pub use text::{Pooling, TextConfig};

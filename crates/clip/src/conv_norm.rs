@@ -5,14 +5,11 @@
 
 use crate::injection::Scope;
 use crate::parameters::vacant;
-use crate::running_statistics::Normalisation;
+use crate::running_statistics::{BatchNormParameters, EPS, Normalisation};
 use burn::module::{Module, Param};
-use burn::tensor::module::{batch_norm_train, conv2d};
+use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
-
-/// Added to the variance: PyTorch's default, which every published network has.
-const EPS: f64 = 1e-5;
 
 /// A square convolution without bias, padded by half its size.
 #[derive(Module, Debug)]
@@ -80,15 +77,8 @@ pub(crate) fn conv_norm(
         }
         Normalisation::Batch(running) => {
             let x = conv.forward(x, kernel, None);
-            let [batch, _, rows, columns] = x.dims();
-            let count = batch * rows * columns;
-            assert!(count > 1, "the statistics of a batch need more than one value per channel");
-            let normalised = batch_norm_train(x, weight, bias, EPS);
-            let unbiased = normalised.variance * (count as f64 / (count - 1) as f64);
-            running.move_towards(scope.path("running_mean"), mean, normalised.mean);
-            running.move_towards(scope.path("running_var"), variance, unbiased);
-            running.count(scope.path("num_batches_tracked"));
-            normalised.output
+            let norm = BatchNormParameters { weight, bias, running_mean: mean, running_var: variance };
+            running.normalise(x, norm, scope.place())
         }
     }
 }

@@ -36,6 +36,14 @@ impl ImageTower {
         }
     }
 
+    /// Width of [`Self::pooled`].
+    pub fn pooled_width(&self) -> usize {
+        match self {
+            Self::Vit(vit) => vit.width(),
+            Self::ResNet(resnet) => resnet.pooled_width(),
+        }
+    }
+
     /// What the projection, and a linear probe, reads: one vector per image.
     ///
     /// # Shapes

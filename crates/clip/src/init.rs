@@ -26,9 +26,25 @@ pub(crate) fn parameter(
     shape: &[usize],
     device: &Device,
 ) -> Tensor<1> {
+    drawn(start(config, path, shape), seed, path, shape, device)
+}
+
+/// The initial value of the parameter at `path` of torchvision's residual networks, flattened (`models/resnet.py`):
+/// convolutions from He et al. 2015, by their outputs; a classifier starts without bias.
+pub(crate) fn resnet_backbone(seed: u64, path: &str, shape: &[usize], device: &Device) -> Tensor<1> {
+    let start = match *shape {
+        [outputs, _, height, width] => Start::Normal((2.0 / (outputs * height * width) as f64).sqrt()),
+        [_, inputs] => Start::Uniform(by_inputs(inputs)),
+        _ if path.ends_with("weight") || path.ends_with("running_var") => Start::Constant(1.0),
+        _ => Start::Constant(0.0),
+    };
+    drawn(start, seed, path, shape, device)
+}
+
+fn drawn(start: Start, seed: u64, path: &str, shape: &[usize], device: &Device) -> Tensor<1> {
     let count = shape.iter().product();
     let mut stream = Stream::new(seed, &format!("init {path}"), 0, 0);
-    let mut draw = || match start(config, path, shape) {
+    let mut draw = || match start {
         Start::Constant(value) => value,
         Start::Normal(deviation) => deviation * stream.normal(),
         Start::Uniform(bound) => stream.range(-bound, bound),

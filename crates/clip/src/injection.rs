@@ -167,9 +167,9 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The path of the weight `name` of this place, if the root is [`Self::named_root`].
-    pub(crate) fn path(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix.as_deref().unwrap_or_default())
+    /// The path of this place, if the root is [`Self::named_root`].
+    pub(crate) fn place(&self) -> &str {
+        self.prefix.as_deref().unwrap_or_default().trim_end_matches('.')
     }
 
     /// The weight `name` of this place, with its changes applied.

@@ -48,7 +48,7 @@ pub use parameters::{NamedParameter, Part};
 pub use pretrained::{PartsError, PartsFault, Pretrained, Source};
 pub use residual::BlockKind;
 pub use resolution::ResolutionError;
-pub use running_statistics::{Normalisation, RunningStatistics};
+pub use running_statistics::{BatchNormParameters, Normalisation, RunningStatistics};
 pub use text::TextTower;
 pub use token_batch::{TokenBatch, TokenBatchError};
 pub use tokenizer::{TokenizeError, Tokenizer, TokenizerError};

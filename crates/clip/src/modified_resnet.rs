@@ -88,6 +88,11 @@ impl ModifiedResNet {
         self.attnpool.embed_dim()
     }
 
+    /// Width of [`Self::pooled`].
+    pub fn pooled_width(&self) -> usize {
+        self.attnpool.width()
+    }
+
     /// The attention pool's mixed values: what the projection, and a linear probe, reads.
     ///
     /// # Shapes

@@ -4,8 +4,12 @@
 //! model is never mutated: who trains with the statistics of the batch owns the running ones.
 
 use crate::injection::Injection;
-use burn::tensor::Tensor;
+use burn::tensor::module::batch_norm_train;
+use burn::tensor::{FloatDType, Tensor};
 use std::collections::BTreeMap;
+
+/// Added to the variance: PyTorch's default, which every published network has.
+pub(crate) const EPS: f64 = 1e-5;
 
 /// The statistics that batch normalisation divides by.
 #[derive(Debug)]
@@ -16,11 +20,45 @@ pub enum Normalisation<'a> {
     Batch(&'a mut RunningStatistics),
 }
 
+/// Batch normalisation (Ioffe and Szegedy 2015) of one layer: `(x - mean) / sqrt(variance + 1e-5) * weight + bias` in
+/// each channel. All values are `[channels]`.
+#[derive(Debug, Clone)]
+pub struct BatchNormParameters {
+    /// The factor after the division.
+    pub weight: Tensor<1>,
+    /// What is added at the end.
+    pub bias: Tensor<1>,
+    /// The running mean, without batches of this training.
+    pub running_mean: Tensor<1>,
+    /// The running variance, without batches of this training.
+    pub running_var: Tensor<1>,
+}
+
+impl BatchNormParameters {
+    /// Normalises rows. `path` is the layer's name among the running statistics.
+    ///
+    /// # Shapes
+    /// - `x`, output: `[batch, channels]`
+    ///
+    /// # Panics
+    /// With [`Normalisation::Batch`], if the batch has only one row.
+    pub fn rows(self, x: Tensor<2>, path: &str, normalisation: &mut Normalisation<'_>) -> Tensor<2> {
+        match normalisation {
+            Normalisation::Batch(running) => running.normalise(x, self, path),
+            Normalisation::Running => {
+                let scale = self.weight / (self.running_var + EPS).sqrt();
+                let shift = self.bias - self.running_mean * scale.clone();
+                x * scale.unsqueeze::<2>() + shift.unsqueeze::<2>()
+            }
+        }
+    }
+}
+
 /// The running statistics of a model that is being trained (Ioffe and Szegedy 2015, section 3.1).
 ///
 /// Each forward pass with [`Normalisation::Batch`] replaces a running value by
 /// `0.9 * running + 0.1 * batch`, where the variance of the batch is the unbiased one, as PyTorch
-/// does by default. The first pass starts at the values that the model and its injection have.
+/// does by default. They keep their own precision, whatever that of the batch. The first pass starts at the values that the model and its injection have.
 #[derive(Debug, Clone, Default)]
 pub struct RunningStatistics {
     values: BTreeMap<String, Tensor<1>>,
@@ -61,15 +99,35 @@ impl RunningStatistics {
         self.values.iter().fold(injection, |all, (path, value)| all.replace(path.clone(), value.clone()))
     }
 
+    /// Normalises with the statistics of the batch and moves the running ones of the normalisation at `path`, such as
+    /// `layer1.0.bn1`.
+    pub(crate) fn normalise<const D: usize>(
+        &mut self,
+        x: Tensor<D>,
+        norm: BatchNormParameters,
+        path: &str,
+    ) -> Tensor<D> {
+        let [channels] = norm.weight.dims();
+        let count = x.shape().num_elements() / channels;
+        assert!(count > 1, "the statistics of a batch need more than one value per channel");
+        let normalised = batch_norm_train(x, norm.weight, norm.bias, EPS);
+        let unbiased = normalised.variance * (count as f64 / (count - 1) as f64);
+        self.move_towards(format!("{path}.running_mean"), norm.running_mean, normalised.mean);
+        self.move_towards(format!("{path}.running_var"), norm.running_var, unbiased);
+        self.count(format!("{path}.num_batches_tracked"));
+        normalised.output
+    }
+
     /// Moves the running value at `path`, which is `before` in the model, towards that of a batch.
-    pub(crate) fn move_towards(&mut self, path: String, before: Tensor<1>, batch: Tensor<1>) {
+    fn move_towards(&mut self, path: String, before: Tensor<1>, batch: Tensor<1>) {
         let running = self.values.get(&path).cloned().unwrap_or(before);
+        let batch = batch.cast(FloatDType::from(running.dtype()));
         let moved = running * (1.0 - Self::MOMENTUM) + batch * Self::MOMENTUM;
         self.values.insert(path, moved.detach());
     }
 
     /// Counts a batch under the path of a counter.
-    pub(crate) fn count(&mut self, path: String) {
+    fn count(&mut self, path: String) {
         let batches = self.batches.entry(path).or_default();
         *batches = batches.saturating_add(1);
     }

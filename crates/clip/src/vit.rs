@@ -97,14 +97,14 @@ impl VisionTransformer {
         self.proj.lazy_shape()[1]
     }
 
-    /// Width of the tower.
-    pub fn width(&self) -> usize {
-        self.proj.lazy_shape()[0]
-    }
-
     /// Number of layers.
     pub fn layers(&self) -> usize {
         self.transformer.layers()
+    }
+
+    /// Width of the tower, and of [`Self::pooled`].
+    pub fn width(&self) -> usize {
+        self.proj.lazy_shape()[0]
     }
 
     /// The patches of an image, mapped to the tower's width.

@@ -26,6 +26,18 @@ pub struct StepOutcome {
     pub gradients: LeafGradients,
 }
 
+impl StepOutcome {
+    /// Differentiates an objective of `tracked` parameters once.
+    pub fn of(objective: Objective, tracked: &Parameters) -> Self {
+        let mut gradients = objective.loss.backward();
+        Self {
+            loss: objective.loss.into_scalar::<f64>(),
+            terms: objective.terms.into_iter().map(|(name, value)| (name, value.into_scalar())).collect(),
+            gradients: tracked.gradients(&mut gradients),
+        }
+    }
+}
+
 /// A fine-tuning method. `parameters` passed to its functions always have the names of
 /// [`Method::parameters`].
 pub trait Method {
@@ -42,13 +54,7 @@ pub trait Method {
     /// Loss and gradients of one batch. The default differentiates [`Method::objective`] once.
     fn step(&self, parameters: &Parameters, batch: &Batch) -> StepOutcome {
         let tracked = parameters.tracked();
-        let objective = self.objective(&tracked, batch);
-        let mut gradients = objective.loss.backward();
-        StepOutcome {
-            loss: objective.loss.into_scalar::<f64>(),
-            terms: objective.terms.into_iter().map(|(name, value)| (name, value.into_scalar())).collect(),
-            gradients: tracked.gradients(&mut gradients),
-        }
+        StepOutcome::of(self.objective(&tracked, batch), &tracked)
     }
 
     /// Whether a parameter belongs to the classifier head, whose learning rate may be multiplied.

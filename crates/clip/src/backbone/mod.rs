@@ -12,12 +12,14 @@ pub use loaded::LoadedBackbone;
 pub use resnet::{ResNet, ResNetArchitecture, ResNetLayer, ResNetStates};
 pub use vit::VitBackbone;
 
+use crate::clip::{ParameterError, with_values};
 use crate::injection::Injection;
 use crate::parameters::{NamedParameter, named, shapes};
 use crate::running_statistics::Normalisation;
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use regulus_images::{Filter, Preprocess};
+use std::collections::BTreeMap;
 
 /// An image encoder, whatever its architecture.
 ///
@@ -69,6 +71,22 @@ impl Backbone {
     /// Path and shape of every parameter, in module order.
     pub fn shapes(&self) -> Vec<(String, Vec<usize>)> {
         shapes(self, "")
+    }
+
+    /// A copy with new values for some parameters, such as those of a trained backbone. The values are copied to
+    /// `device`, where the others must be; these share memory with `self`.
+    ///
+    /// # Shapes
+    /// - `values`: flattened, by path
+    ///
+    /// # Errors
+    /// [`ParameterError`] for unknown paths and wrong numbers of values.
+    pub fn with_parameters(
+        &self,
+        values: &BTreeMap<String, Tensor<1>>,
+        device: &Device,
+    ) -> Result<Self, ParameterError> {
+        with_values(self.clone(), values, device)
     }
 
     /// How the images of ImageNet are prepared for such networks by their publishers: the short side brought to

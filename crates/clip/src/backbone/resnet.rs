@@ -7,8 +7,11 @@ pub use architecture::{ResNetArchitecture, ResNetLayer};
 
 use super::{Backbone, BackboneError, LoadedBackbone};
 use crate::block::Linear;
+use crate::config::ConfigError;
 use crate::conv_norm::{BatchNorm, Conv, conv_norm};
+use crate::init;
 use crate::injection::{Injection, Scope};
+use crate::parameters::filled;
 use crate::residual::{LayerShape, Reduction, ResidualBlock, run_layers};
 use crate::running_statistics::Normalisation;
 use crate::weights::{self, WeightsError};
@@ -60,6 +63,18 @@ impl ResNet {
     /// (ResNeXt), or tensors that do not fit, of which all are listed.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<LoadedBackbone, BackboneError> {
         Self::read(&Checkpoint::open(path).map_err(WeightsError::from)?, device)
+    }
+
+    /// A network with random parameters, drawn as torchvision does: the start of pre-training.
+    ///
+    /// Every parameter is drawn from a stream of its own, keyed by `seed` and its path.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for sizes that are 0 or absurd.
+    pub fn init(architecture: &ResNetArchitecture, seed: u64, device: &Device) -> Result<Self, ConfigError> {
+        architecture.check()?;
+        let draw = &mut |path: &str, shape: &[usize]| Some(init::resnet_backbone(seed, path, shape, device));
+        Ok(filled(Self::vacant(architecture, device), draw))
     }
 
     /// Reads the network of an open checkpoint.

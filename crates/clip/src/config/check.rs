@@ -66,7 +66,7 @@ pub enum ConfigFault {
 /// The widest size that is accepted: no published tower comes near it.
 pub(crate) const SIZE_LIMIT: usize = 1 << 20;
 /// The largest number of blocks of a tower that is accepted.
-pub(super) const LAYER_LIMIT: usize = 1 << 10;
+pub(crate) const LAYER_LIMIT: usize = 1 << 10;
 /// The largest number of parameters that is accepted (256 GiB of f32).
 const PARAMETER_LIMIT: u128 = 1 << 36;
 

@@ -273,7 +273,7 @@ fn check_training(training: &TrainingConfig, faults: &mut Faults) {
         check_aggregation(aggregation, training, faults);
     }
     match &training.optimiser {
-        Rule::Sgd { momentum } => {
+        Rule::Sgd { momentum, .. } => {
             let fits = (0.0..1.0).contains(momentum);
             faults.require(
                 fits,

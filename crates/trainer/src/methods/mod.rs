@@ -6,6 +6,7 @@ mod lbfgs;
 mod linear_probe;
 mod masks;
 pub mod prompts;
+mod tes;
 
 pub use finetune::{FineTune, Regulariser};
 pub use head::{Head, HeadStart};
@@ -15,3 +16,4 @@ pub use masks::{
     DropoutDraws, GradientDropout, Importance, MaskPart, MaskSettings, MaskTargets, MaskTuning, MaskedWeight,
     SeededDraws, importance_by_gradient,
 };
+pub use tes::{ImageEncoder, Tes, TesError, TesHead};

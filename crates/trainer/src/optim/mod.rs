@@ -27,6 +27,9 @@ pub enum Rule {
         /// Momentum; 0 for plain gradient descent.
         #[serde(default)]
         momentum: f64,
+        /// Nesterov's: `p -= lr (g + wd p + momentum b)` with the new `b` (default: no).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        nesterov: bool,
     },
     /// `torch.optim.Adam`: the decay is added to the gradient.
     Adam(Moments),
@@ -114,7 +117,7 @@ impl Optimiser {
             let update = Update { parameter: leaf.value.clone(), gradient, learning_rate, weight_decay };
             let past = self.memory.remove(name);
             let (value, memory) = match &self.rule {
-                Rule::Sgd { momentum } => sgd::step(update, *momentum, past),
+                Rule::Sgd { momentum, nesterov } => sgd::step(update, *momentum, *nesterov, past),
                 Rule::Adam(moments) => adam::step(update, moments, adam::Variant::Adam, past),
                 Rule::AdamW(moments) => adam::step(update, moments, adam::Variant::AdamW, past),
                 Rule::HfAdamW(moments) => adam::step(update, moments, adam::Variant::HfAdamW, past),

@@ -6,4 +6,5 @@ mod masks;
 mod objectives;
 mod prompts;
 mod support;
+mod tes;
 mod world_clip;

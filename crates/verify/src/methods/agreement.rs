@@ -19,7 +19,7 @@ const GRADIENT: f64 = 1e-6;
 const VANISHING: f64 = 1e-6;
 
 /// f64 where the device has it.
-pub(super) fn widest(device: &Device) -> DType {
+pub(crate) fn widest(device: &Device) -> DType {
     if device.supports_dtype(FloatDType::F64) { DType::F64 } else { DType::F32 }
 }
 

@@ -2,6 +2,7 @@
 
 use super::layout::ResNetLayout;
 use crate::backbone::BackboneError;
+use crate::config::{Check, ConfigError, LAYER_LIMIT, SIZE_LIMIT};
 use crate::residual::BlockKind;
 use regulus_checkpoints::Checkpoint;
 
@@ -33,6 +34,35 @@ impl ResNetArchitecture {
     /// Width of the features.
     pub fn width(&self) -> usize {
         self.layers[3].outputs
+    }
+
+    /// Checks every size.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let mut check = Check::default();
+        check.size("stem", self.stem, SIZE_LIMIT);
+        for (index, layer) in self.layers.iter().enumerate() {
+            check.size(&format!("layers[{index}].blocks"), layer.blocks, LAYER_LIMIT);
+            check.size(&format!("layers[{index}].inner"), layer.inner, SIZE_LIMIT);
+            check.size(&format!("layers[{index}].outputs"), layer.outputs, SIZE_LIMIT);
+        }
+        if let Some(classes) = self.classes {
+            check.size("classes", classes, SIZE_LIMIT);
+        }
+        check.finish(|| self.most_parameters())
+    }
+
+    /// Number of parameters, with a shortcut of its own for every block, which most have not.
+    fn most_parameters(&self) -> u128 {
+        let wide = |value: usize| value as u128;
+        let mut inputs = wide(self.stem);
+        let mut count = 49 * 3 * inputs;
+        for layer in &self.layers {
+            let (blocks, inner, outputs) = (wide(layer.blocks), wide(layer.inner), wide(layer.outputs));
+            let widest = inputs.max(outputs);
+            count += blocks * (9 * widest * inner + 9 * inner * inner.max(outputs) + widest * outputs);
+            inputs = outputs;
+        }
+        count + inputs * wide(self.classes.unwrap_or(0))
     }
 
     /// The architecture that the tensors of a checkpoint promise. Whether all of them keep it is

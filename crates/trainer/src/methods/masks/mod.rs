@@ -221,17 +221,13 @@ impl Method for MaskTuning {
 
     fn step(&self, parameters: &Parameters, batch: &Batch) -> StepOutcome {
         let tracked = parameters.tracked();
-        let objective = self.objective(&tracked, batch);
-        let mut gradients = objective.loss.backward();
-        let mut task = tracked.gradients(&mut gradients);
-        let mut terms: Vec<(&'static str, f64)> =
-            objective.terms.into_iter().map(|(name, value)| (name, value.into_scalar())).collect();
+        let mut outcome = StepOutcome::of(self.objective(&tracked, batch), &tracked);
         if let Some(dropout) = &self.settings.dropout {
             let (general, agreement) = self.general(parameters, batch, dropout);
-            let kept = self.drop_entries(&mut task, &general, batch, dropout.lambda);
-            terms.extend([("distillation", agreement), ("kept", kept)]);
+            let kept = self.drop_entries(&mut outcome.gradients, &general, batch, dropout.lambda);
+            outcome.terms.extend([("distillation", agreement), ("kept", kept)]);
         }
-        StepOutcome { loss: objective.loss.into_scalar(), terms, gradients: task }
+        outcome
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {

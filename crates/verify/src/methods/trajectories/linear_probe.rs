@@ -36,7 +36,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         clip_groups: Vec::new(),
         augmentation: Augmentation::None,
         schedule: Schedule { warmup: 0.0, rise: Warmup::FromZero, decay: Decay::Cosine, pace: Pace::Epoch },
-        optimiser: Rule::Sgd { momentum: MOMENTUM },
+        optimiser: Rule::Sgd { momentum: MOMENTUM, nesterov: false },
         aggregation: None,
     };
     let outcome = trained(checks, notes, start, &mut probe, &config)?;

@@ -5,6 +5,7 @@ mod linear_probe;
 mod masks;
 mod prompts;
 mod start;
+mod tes;
 mod zero_shot;
 
 use super::notes::Notes;
@@ -41,6 +42,8 @@ pub(crate) fn run(
         linear_probe::run(&mut checks, notes, &start)?;
     } else if notes.get("masked").is_array() {
         masks::run(&mut checks, notes, &start)?;
+    } else if tes::recognises(notes) {
+        tes::run(&mut checks, notes, &start)?;
     } else {
         let method = method(io, notes);
         return Err(CaseError::Unsupported(format!("{method} is a method that is not built here yet")));
@@ -51,10 +54,9 @@ pub(crate) fn run(
 
 /// What a trajectory says that its method is.
 fn method(io: &Recorded, notes: &Notes) -> String {
-    match (notes.text("method"), notes.text("backbone")) {
-        (Some(method), _) => method.to_string(),
-        (None, Some(backbone)) if notes.get("lambda_v").is_number() => format!("TeS on a {backbone}"),
-        _ => format!("what {:?} records", io.path().file_stem().unwrap_or_default()),
+    match notes.text("method") {
+        Some(method) => method.to_string(),
+        None => format!("what {:?} records", io.path().file_stem().unwrap_or_default()),
     }
 }
 

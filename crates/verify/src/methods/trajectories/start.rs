@@ -28,9 +28,14 @@ impl Start {
 
     /// The recorded batches.
     pub(super) fn batches(&self) -> Result<RecordedBatches, CaseError> {
+        self.batches_of(&self.io, "")
+    }
+
+    /// The batches that another recording holds under `prefix`.
+    pub(super) fn batches_of(&self, io: &Recorded, prefix: &str) -> Result<RecordedBatches, CaseError> {
         Ok(RecordedBatches {
-            images: self.io.tensor("images", &self.device)?,
-            labels: self.io.flat("labels")?.into_iter().map(|label| label as i64).collect(),
+            images: io.tensor(&format!("{prefix}images"), &self.device)?,
+            labels: io.flat(&format!("{prefix}labels"))?.into_iter().map(|label| label as i64).collect(),
             per_epoch: self.notes.number("batches_per_epoch")? as usize,
         })
     }

@@ -217,7 +217,7 @@ fn training(checks: &Checks<'_>, notes: &Notes, kind: Kind) -> Result<TrainingCo
             decay: Decay::WholePeriodCosine,
             pace: Pace::Epoch,
         },
-        optimiser: Rule::Sgd { momentum: MOMENTUM },
+        optimiser: Rule::Sgd { momentum: MOMENTUM, nesterov: false },
         aggregation,
     })
 }
