@@ -179,6 +179,11 @@ impl Transformer {
         Self { resblocks: (0..layers).map(|_| Block::vacant(shape, device)).collect() }
     }
 
+    /// Number of blocks.
+    pub(crate) fn layers(&self) -> usize {
+        self.resblocks.len()
+    }
+
     /// Runs all blocks on what `input` makes of each block's input, and shows `observe` the output of each.
     ///
     /// # Shapes

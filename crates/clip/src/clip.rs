@@ -1,6 +1,7 @@
 //! The two towers as one model.
 
 use crate::config::{ClipConfig, ConfigError, Listed};
+use crate::embedded_texts::EmbeddedTexts;
 use crate::image_tower::{IMAGE_TOWER, ImageTower};
 use crate::init;
 use crate::injection::{Injection, Scope};
@@ -112,6 +113,22 @@ impl Clip {
     /// - output: `[texts, embed_dim]`
     pub fn encode_tokens(&self, tokens: &TokenBatch, injection: &Injection) -> Tensor<2> {
         self.text.project(self.text.pooled(tokens, injection), injection)
+    }
+
+    /// The vectors of a batch's tokens: what prompt learning changes before [`Self::encode_embedded`].
+    pub fn embed_tokens(&self, tokens: &TokenBatch, injection: &Injection) -> EmbeddedTexts {
+        self.text.embedded(tokens, injection)
+    }
+
+    /// The feature of each text whose words have been looked up, not normalised.
+    ///
+    /// # Shapes
+    /// - output: `[texts, embed_dim]`
+    ///
+    /// # Panics
+    /// If the texts are longer than the model's context, or their vectors not of its width.
+    pub fn encode_embedded(&self, texts: &EmbeddedTexts, injection: &Injection) -> Tensor<2> {
+        self.text.project(self.text.pooled_embedded(texts, injection), injection)
     }
 
     /// Width of the space that both towers embed into.

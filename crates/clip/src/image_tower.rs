@@ -39,7 +39,7 @@ impl ImageTower {
     /// Width of [`Self::pooled`].
     pub fn pooled_width(&self) -> usize {
         match self {
-            Self::Vit(vit) => vit.pooled_width(),
+            Self::Vit(vit) => vit.width(),
             Self::ResNet(resnet) => resnet.pooled_width(),
         }
     }

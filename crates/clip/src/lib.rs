@@ -7,6 +7,7 @@ mod block;
 mod clip;
 mod config;
 mod conv_norm;
+mod embedded_texts;
 mod formats;
 mod hidden_states;
 mod image_tower;
@@ -37,6 +38,7 @@ pub use config::{
     Activation, ClipConfig, ConfigError, ConfigFault, ImageConfig, Pooling, ResNetConfig, TextConfig,
     VitConfig,
 };
+pub use embedded_texts::EmbeddedTexts;
 pub use formats::{LoadError, LoadedClip, Notice, Publisher, SaveError};
 pub use hidden_states::HiddenStates;
 pub use image_tower::ImageTower;

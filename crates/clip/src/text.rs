@@ -2,6 +2,7 @@
 
 use crate::block::{BlockShape, LayerNorm, NormOrder, Transformer};
 use crate::config::TextConfig;
+use crate::embedded_texts::EmbeddedTexts;
 use crate::hidden_states::HiddenStates;
 use crate::injection::{Injection, Scope};
 use crate::parameters::vacant;
@@ -66,10 +67,33 @@ impl TextTower {
     /// # Shapes
     /// - output: `[texts, width]`
     pub fn pooled(&self, tokens: &TokenBatch, injection: &Injection) -> Tensor<2> {
+        self.pooled_embedded(&self.embedded(tokens, injection), injection)
+    }
+
+    /// The vectors of a batch's tokens, before prompts of the injection and positions are added.
+    pub fn embedded(&self, tokens: &TokenBatch, injection: &Injection) -> EmbeddedTexts {
         let scope = Scope::root(injection).enter(TEXT_TOWER);
-        let x = self.embed(tokens, injection, &scope);
+        let table = scope.enter("token_embedding").weight("weight", &self.token_embedding.weight);
+        let device = table.device();
+        let [_, width] = table.dims();
+        let ids = TensorData::new(tokens.ids.clone(), [tokens.ids.len()]);
+        let words = table.select(0, Tensor::<1, Int>::from_data(ids, &device));
+        let vectors = words.reshape([tokens.texts, tokens.length, width]);
+        EmbeddedTexts::of(vectors, tokens)
+    }
+
+    /// As [`Self::pooled`], of texts whose words have been looked up.
+    ///
+    /// # Shapes
+    /// - output: `[texts, width]`
+    ///
+    /// # Panics
+    /// If the texts are longer than the model's context, or their vectors not of its width.
+    pub fn pooled_embedded(&self, texts: &EmbeddedTexts, injection: &Injection) -> Tensor<2> {
+        let scope = Scope::root(injection).enter(TEXT_TOWER);
+        let x = self.block_input(texts, injection, &scope);
         let x = self.blocks(x, injection, &scope, |_| {});
-        let ends: Tensor<3> = at_ends(x, tokens).unsqueeze_dim(1);
+        let ends: Tensor<3> = at_ends(x, texts.ends()).unsqueeze_dim(1);
         self.ln_final.forward(ends, &scope.enter("ln_final")).squeeze_dim(1)
     }
 
@@ -86,11 +110,11 @@ impl TextTower {
     /// All intermediate results of the forward pass.
     pub fn hidden_states(&self, tokens: &TokenBatch, injection: &Injection) -> HiddenStates {
         let scope = Scope::root(injection).enter(TEXT_TOWER);
-        let embeddings = self.embed(tokens, injection, &scope);
+        let embeddings = self.block_input(&self.embedded(tokens, injection), injection, &scope);
         let mut blocks = Vec::new();
         let last = self.blocks(embeddings.clone(), injection, &scope, |x| blocks.push(x.clone()));
         let normalised = self.ln_final.forward(last, &scope.enter("ln_final"));
-        let pooled = at_ends(normalised.clone(), tokens);
+        let pooled = at_ends(normalised.clone(), &tokens.ends);
         let features = self.project(pooled.clone(), injection);
         HiddenStates { block_input: embeddings.clone(), embeddings, blocks, normalised, pooled, features }
     }
@@ -107,15 +131,11 @@ impl TextTower {
         self.transformer.forward(x, &scope.enter("transformer"), input, observe)
     }
 
-    fn embed(&self, tokens: &TokenBatch, injection: &Injection, scope: &Scope<'_>) -> Tensor<3> {
-        let table = scope.enter("token_embedding").weight("weight", &self.token_embedding.weight);
-        let device = table.device();
-        let [_, width] = table.dims();
-        let ids = TensorData::new(tokens.ids.clone(), [tokens.ids.len()]);
-        let words = table.select(0, Tensor::<1, Int>::from_data(ids, &device));
+    fn block_input(&self, texts: &EmbeddedTexts, injection: &Injection, scope: &Scope<'_>) -> Tensor<3> {
         let positions = scope.weight("positional_embedding", &self.positional_embedding);
-        let words = words.reshape([tokens.texts, tokens.length, width]);
-        injection.prompts_of_texts().after_start(words) + positions.narrow(0, 0, tokens.length).unsqueeze()
+        let [_, length, _] = texts.vectors().dims();
+        let words = injection.prompts_of_texts().after_start(texts.vectors().clone());
+        words + positions.narrow(0, 0, length).unsqueeze()
     }
 }
 
@@ -124,9 +144,9 @@ impl TextTower {
 /// # Shapes
 /// - `x`: `[texts, length, width]`
 /// - output: `[texts, width]`
-fn at_ends(x: Tensor<3>, tokens: &TokenBatch) -> Tensor<2> {
+fn at_ends(x: Tensor<3>, ends: &[usize]) -> Tensor<2> {
     let [texts, length, width] = x.dims();
-    let rows = tokens.ends.iter().enumerate().map(|(text, end)| (text * length + end) as i32);
+    let rows = ends.iter().enumerate().map(|(text, end)| (text * length + end) as i32);
     let rows = TensorData::new(rows.collect::<Vec<i32>>(), [texts]);
     let rows = Tensor::<1, Int>::from_data(rows, &x.device());
     x.reshape([texts * length, width]).select(0, rows)

@@ -89,6 +89,16 @@ impl TokenBatch {
         self.length
     }
 
+    /// Number of positions at the start where all texts have the same token.
+    pub fn common_start(&self) -> usize {
+        let first = self.ids.chunks(self.length.max(1)).next().unwrap_or_default();
+        let agrees = |position: &usize| {
+            let mut rows = self.ids.chunks(self.length.max(1));
+            rows.all(|row| row.get(*position) == first.get(*position))
+        };
+        (0..self.length).take_while(agrees).count()
+    }
+
     fn with_length(
         texts: &[Vec<u32>],
         config: &TextConfig,

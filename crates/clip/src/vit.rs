@@ -101,9 +101,14 @@ impl VisionTransformer {
         self.proj.lazy_shape()[1]
     }
 
-    /// Width of [`Self::pooled`].
-    pub fn pooled_width(&self) -> usize {
+    /// Width of the tower.
+    pub fn width(&self) -> usize {
         self.proj.lazy_shape()[0]
+    }
+
+    /// Number of layers.
+    pub fn layers(&self) -> usize {
+        self.transformer.layers()
     }
 
     /// The patches of an image, mapped to the tower's width.

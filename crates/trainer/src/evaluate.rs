@@ -32,8 +32,9 @@ pub fn argmax(row: &[f32]) -> usize {
 
 /// Logits of every image, row by row `[images, classes]`, in the order of the set.
 pub fn logits_of(method: &dyn Method, parameters: &Parameters, images: &ImageSet<'_>) -> Vec<f32> {
+    let predict = method.predictor(parameters);
     let rows = images.chunks(FROZEN_CHUNK).flat_map(|pixels| {
-        let logits: Tensor<2> = method.logits(parameters, pixels);
+        let logits: Tensor<2> = predict(pixels);
         logits.into_data_as::<f32>().iter::<f32>().collect::<Vec<f32>>()
     });
     rows.collect()

@@ -1,6 +1,7 @@
 //! Methods, optimisers and the training loop of regularised fine-tuning.
 
 pub mod adapter;
+pub mod aggregation;
 pub mod batches;
 pub mod comparison;
 pub mod device;
@@ -17,6 +18,7 @@ pub mod prompts;
 pub mod recorder;
 pub mod run;
 pub mod schedule;
+pub mod templates;
 #[cfg(test)]
 mod testing;
 pub mod training;

@@ -64,4 +64,10 @@ pub trait Method {
 
     /// Class logits `[batch, classes]` of normalised pixels `[batch, 3, height, width]`.
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2>;
+
+    /// [`Method::logits`] of many batches under the same parameters. A method whose classifier is itself computed
+    /// from the parameters computes it once here.
+    fn predictor<'a>(&'a self, parameters: &'a Parameters) -> Box<dyn Fn(Tensor<4>) -> Tensor<2> + 'a> {
+        Box::new(move |pixels| self.logits(parameters, pixels))
+    }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::Index;
 
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Shape, Tensor, TensorData};
 
 /// One trainable tensor.
 #[derive(Debug, Clone)]
@@ -17,6 +17,16 @@ pub struct Leaf {
     pub value: Tensor<1>,
     /// The shape that the value has in the model.
     pub shape: Vec<usize>,
+}
+
+impl Leaf {
+    /// The value in its shape.
+    ///
+    /// # Panics
+    /// If the shape has not `D` dimensions.
+    pub fn tensor<const D: usize>(&self) -> Tensor<D> {
+        self.value.clone().reshape(Shape::from(self.shape.clone()))
+    }
 }
 
 /// Trainable parameters by name, ordered by name.

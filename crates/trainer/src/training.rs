@@ -1,8 +1,10 @@
 //! The training loop. There is one, for every method and for pre-training: batch, gradients, clip, step,
 //! record.
 
+use regulus_losses::AggregationError;
 use serde::{Deserialize, Serialize};
 
+use crate::aggregation::{AggregationSpec, EpochAggregate};
 use crate::batches::{Augmentation, BatchSource};
 use crate::method::Method;
 use crate::optim::{Optimiser, Rule, clip_global_norm};
@@ -46,6 +48,9 @@ pub struct TrainingConfig {
     pub schedule: Schedule,
     /// Update rule.
     pub optimiser: Rule,
+    /// Which parameters a run ends with (default: those of the last step).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregation: Option<AggregationSpec>,
 }
 
 impl TrainingConfig {
@@ -78,6 +83,9 @@ pub enum TrainError {
         /// Base learning rate.
         learning_rate: f64,
     },
+    /// The parameters of the epochs could not be aggregated.
+    #[error(transparent)]
+    Aggregation(#[from] AggregationError),
     /// The record could not be written.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -94,7 +102,8 @@ pub struct Taken<'a> {
     pub parameters: &'a Parameters,
 }
 
-/// Trains `method` on the batches of `source` and returns its final parameters. `observe` sees every step.
+/// Trains `method` on the batches of `source` and returns its final parameters: those of the last step, or the
+/// aggregate of all epochs. `observe` sees every step.
 pub fn train(
     method: &mut dyn Method,
     source: &dyn BatchSource,
@@ -109,6 +118,8 @@ pub fn train(
     let mut optimiser = Optimiser::new(config.optimiser.clone());
     let per_epoch = source.steps_per_epoch();
     let total = config.total_steps(per_epoch);
+    let epochs = total.div_ceil(per_epoch.max(1));
+    let mut aggregate = config.aggregation.map(|spec| EpochAggregate::new(spec, epochs)).transpose()?;
     for step in 0..total {
         let Some(batch) = source.batch(step) else { break };
         let mut outcome = method.step(&parameters, &batch);
@@ -134,7 +145,14 @@ pub fn train(
             loss: outcome.loss,
             terms: outcome.terms,
         })?;
+        let ends_epoch = (step + 1).is_multiple_of(per_epoch.max(1)) || step + 1 == total;
+        if let Some(aggregate) = aggregate.as_mut().filter(|_| ends_epoch) {
+            aggregate.add(&parameters)?;
+        }
         observe(Taken { done: step + 1, total, parameters: &parameters });
     }
-    Ok(parameters)
+    match aggregate {
+        Some(aggregate) => Ok(aggregate.finish(&parameters)?),
+        None => Ok(parameters),
+    }
 }

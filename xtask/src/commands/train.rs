@@ -18,12 +18,12 @@ use crate::table::Table;
 /// Arguments of `cargo xtask train`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Method: the name of a recipe in recipes/methods (zero-shot, linear-probe, finetune, kd, proreg, l2-sp, ...),
+    /// Method: the name of a recipe in recipes/methods (zero-shot, linear-probe, finetune, kd, proreg, promptsrc, ...),
     /// or the path of a recipe file
     #[arg(long, default_value = "proreg")]
     method: String,
     /// Folder of images: train/<class>/*, flat <class>_<n>.<ext> files in train/ and test/, or <domain>/<class>/*;
-    /// or `world` for the built-in world
+    /// or `world` or `world-base-to-novel` for the built-in world
     #[arg(long)]
     data: String,
     /// Model folder in Hugging Face CLIPModel layout
@@ -141,10 +141,13 @@ fn recipe_path(method: &str) -> Outcome<PathBuf> {
 }
 
 fn data(arguments: &Arguments) -> Outcome<toml::Value> {
-    if arguments.data == "world" {
+    if let "world" | "world-base-to-novel" = arguments.data.as_str() {
         if !arguments.train_domains.is_empty() || !arguments.test_domains.is_empty() {
             let message = "the built-in world has no domains: leave out --train-domains and --test-domains";
             return Err(Failure::Request(anyhow::anyhow!(message)));
+        }
+        if arguments.data == "world-base-to-novel" {
+            return Ok(table([("kind", text_of("world-base-to-novel"))]));
         }
         return Ok(table([("kind", text_of("world-bias")), ("strength", toml::Value::Float(0.85))]));
     }

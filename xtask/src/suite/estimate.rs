@@ -12,9 +12,17 @@ use crate::failure::{Failure, Outcome};
 
 const STEPS: usize = 4;
 const TEST_IMAGES: usize = 200;
-/// Training images and splits of a run in the world's bias task.
-const TRAIN_IMAGES: usize = 480;
+/// Test splits of a run in the world.
 const SPLITS: usize = 2;
+
+/// Training images of a run in the world.
+fn train_images(data: &DataSpec) -> usize {
+    match data {
+        DataSpec::WorldBias { .. } => 480,
+        DataSpec::WorldBaseToNovel { .. } => 160,
+        DataSpec::Folder { .. } => 0,
+    }
+}
 
 /// Seconds for the unfinished runs with `jobs` at a time; `None` if the suite has no run in the world that
 /// takes gradient steps. Runs a miniature in `scratch`, single-threaded like the real runs.
@@ -40,7 +48,11 @@ fn miniature(run: &PlannedRun) -> Option<Experiment> {
     let mut spec = run.experiment.spec().clone();
     let training = spec.training.as_mut()?;
     (training.steps, training.epochs) = (Some(STEPS), None);
-    let DataSpec::WorldBias { test_images, .. } = &mut spec.data else { return None };
+    let (DataSpec::WorldBias { test_images, .. } | DataSpec::WorldBaseToNovel { test_images, .. }) =
+        &mut spec.data
+    else {
+        return None;
+    };
     *test_images = TEST_IMAGES;
     Experiment::check(spec).ok()
 }
@@ -51,7 +63,8 @@ fn measure(experiment: &Experiment, setting: &Setting, scratch: &Path) -> Outcom
     let inputs = Inputs::check(experiment, &device::kind(&setting.device)).map_err(Failure::request)?;
     let began = Instant::now();
     let materials = inputs.load(experiment, &device, &|_| {}).map_err(Failure::work)?;
-    let rendering = began.elapsed().as_secs_f64() / (TRAIN_IMAGES + SPLITS * TEST_IMAGES) as f64;
+    let rendering =
+        began.elapsed().as_secs_f64() / (train_images(&experiment.spec().data) + SPLITS * TEST_IMAGES) as f64;
     let mut trained = None;
     let began = Instant::now();
     let mut clock = |progress| {
@@ -68,12 +81,13 @@ fn measure(experiment: &Experiment, setting: &Setting, scratch: &Path) -> Outcom
 
 fn cost(run: &PlannedRun, per_step: f64, per_image: f64) -> f64 {
     let spec = run.experiment.spec();
-    let steps = spec
-        .training
-        .as_ref()
-        .map_or(0, |training| training.total_steps((TRAIN_IMAGES / training.batch.max(1)).max(1)));
+    let steps = spec.training.as_ref().map_or(0, |training| {
+        training.total_steps((train_images(&spec.data) / training.batch.max(1)).max(1))
+    });
     let images = match &spec.data {
-        DataSpec::WorldBias { test_images, .. } => TRAIN_IMAGES + SPLITS * test_images,
+        DataSpec::WorldBias { test_images, .. } | DataSpec::WorldBaseToNovel { test_images, .. } => {
+            train_images(&spec.data) + SPLITS * test_images
+        }
         DataSpec::Folder { .. } => 0,
     };
     steps as f64 * per_step + images as f64 * per_image

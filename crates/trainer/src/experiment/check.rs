@@ -6,7 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::RESULTS_VERSION;
 use super::spec::{DataSpec, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, WeightForm};
+use crate::aggregation::AggregationSpec;
 use crate::optim::Rule;
+use crate::schedule::Warmup;
 use crate::training::TrainingConfig;
 
 /// One thing that is wrong with a spec.
@@ -46,6 +48,13 @@ impl Experiment {
         faults.require(i64::try_from(spec.seed).is_ok(), "seed", "is larger than 2^63 - 1".into());
         check_data(&spec.data, &mut faults);
         check_method(&spec.method, &mut faults);
+        if matches!(spec.data, DataSpec::WorldBaseToNovel { .. }) && !spec.method.reads_class_names() {
+            let name = spec.method.name();
+            faults.add(
+                "data.kind",
+                format!("tests classes that {name} has no outputs for; it cannot read names"),
+            );
+        }
         match (&spec.training, spec.method.takes_steps()) {
             (Some(training), true) => check_training(training, &mut faults),
             (None, true) => {
@@ -100,42 +109,54 @@ impl Experiment {
     }
 }
 
-struct Faults(Vec<ExperimentFault>);
+/// Faults found so far.
+pub(super) struct Faults(Vec<ExperimentFault>);
 
 impl Faults {
-    fn add(&mut self, key: &str, message: String) {
+    pub(super) fn add(&mut self, key: &str, message: String) {
         self.0.push(ExperimentFault { key: key.to_owned(), message });
     }
 
-    fn require(&mut self, holds: bool, key: &str, message: String) {
+    pub(super) fn require(&mut self, holds: bool, key: &str, message: String) {
         if !holds {
             self.add(key, message);
         }
     }
 
-    fn share(&mut self, key: &str, value: f64) {
+    pub(super) fn share(&mut self, key: &str, value: f64) {
         self.require((0.0..=1.0).contains(&value), key, format!("is {value}; expected 0 to 1"));
     }
 
-    fn positive(&mut self, key: &str, value: f64) {
+    pub(super) fn positive(&mut self, key: &str, value: f64) {
         let holds = value.is_finite() && value > 0.0;
         self.require(holds, key, format!("is {value}; expected a positive number"));
     }
 
-    fn not_negative(&mut self, key: &str, value: f64) {
+    pub(super) fn not_negative(&mut self, key: &str, value: f64) {
         let holds = value.is_finite() && value >= 0.0;
         self.require(holds, key, format!("is {value}; expected 0 or more"));
     }
+
+    pub(super) fn templates(&mut self, key: &str, templates: &[String]) {
+        self.require(!templates.is_empty(), key, "is empty; give at least one".into());
+        for template in templates.iter().filter(|template| !template.contains("{}")) {
+            self.add(key, format!("\"{template}\" has no {{}} in the place of the class name"));
+        }
+    }
+}
+
+fn check_test_images(test_images: usize, faults: &mut Faults) {
+    let fits = (1..=1_000_000).contains(&test_images);
+    faults.require(fits, "data.test_images", format!("is {test_images}; expected 1 to 1000000"));
 }
 
 fn check_data(data: &DataSpec, faults: &mut Faults) {
     match data {
         DataSpec::WorldBias { strength, test_images, .. } => {
             faults.share("data.strength", *strength);
-            let fits = (1..=1_000_000).contains(test_images);
-            let message = format!("is {test_images}; expected 1 to 1000000");
-            faults.require(fits, "data.test_images", message);
+            check_test_images(*test_images, faults);
         }
+        DataSpec::WorldBaseToNovel { test_images, .. } => check_test_images(*test_images, faults),
         DataSpec::Folder { hold_out, templates, .. } => {
             let fits = (0.0..1.0).contains(hold_out);
             faults.require(
@@ -143,11 +164,7 @@ fn check_data(data: &DataSpec, faults: &mut Faults) {
                 "data.hold_out",
                 format!("is {hold_out}; expected 0 or more and less than 1"),
             );
-            faults.require(!templates.is_empty(), "data.templates", "is empty; give at least one".into());
-            for template in templates.iter().filter(|template| !template.contains("{}")) {
-                let message = format!("\"{template}\" has no {{}} in the place of the class name");
-                faults.add("data.templates", message);
-            }
+            faults.templates("data.templates", templates);
         }
     }
 }
@@ -202,6 +219,13 @@ fn check_method(method: &MethodSpec, faults: &mut Faults) {
             faults.not_negative("method.alpha", *alpha);
             faults.not_negative("method.beta", *beta);
         }
+        MethodSpec::Coop(spec) => spec.check(faults),
+        MethodSpec::Kgcoop(spec) => spec.check(faults),
+        MethodSpec::Cocoop(spec) => spec.check(faults),
+        MethodSpec::Vpt(spec) => spec.check(faults),
+        MethodSpec::Ivlp(spec) => spec.check(faults),
+        MethodSpec::Maple(spec) => spec.check(faults),
+        MethodSpec::Promptsrc(spec) => spec.check(faults),
     }
 }
 
@@ -242,6 +266,12 @@ fn check_training(training: &TrainingConfig, faults: &mut Faults) {
         faults.positive("training.clip_norm", norm);
     }
     faults.not_negative("training.schedule.warmup", training.schedule.warmup);
+    if let Warmup::Constant { rate } = training.schedule.rise {
+        faults.positive("training.schedule.rise.rate", rate);
+    }
+    if let Some(aggregation) = &training.aggregation {
+        check_aggregation(aggregation, training, faults);
+    }
     match &training.optimiser {
         Rule::Sgd { momentum, .. } => {
             let fits = (0.0..1.0).contains(momentum);
@@ -259,6 +289,20 @@ fn check_training(training: &TrainingConfig, faults: &mut Faults) {
             }
             faults.positive("training.optimiser.epsilon", moments.epsilon);
         }
+    }
+}
+
+/// Most epochs that are aggregated: each has a weight in memory.
+const MOST_AGGREGATED: usize = 1_000_000;
+
+fn check_aggregation(aggregation: &AggregationSpec, training: &TrainingConfig, faults: &mut Faults) {
+    let most = training.epochs.max(training.steps).unwrap_or(0);
+    let message = format!("is for at most {MOST_AGGREGATED} epochs or steps, the run has {most}");
+    faults.require(most <= MOST_AGGREGATED, "training.aggregation", message);
+    if let AggregationSpec::Gaussian { mean, std } = aggregation {
+        let message = format!("is {mean}; expected a finite number");
+        faults.require(mean.is_finite(), "training.aggregation.mean", message);
+        faults.positive("training.aggregation.std", *std);
     }
 }
 

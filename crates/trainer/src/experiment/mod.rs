@@ -5,10 +5,14 @@
 
 mod check;
 mod parse;
+mod prompt_specs;
 mod spec;
 
 pub use check::{Experiment, ExperimentFault, ExperimentFaults, check_training_config};
 pub use parse::{SpecError, apply_override, nearest, parse_toml, read_text};
+pub use prompt_specs::{
+    CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, PromptsrcSpec, TemplateSet, TemplatesSpec, VptSpec,
+};
 pub use spec::{
     Averaged, DataSpec, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, ModelSpec, SolverSpec, WeightForm,
 };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::prompt_specs::{CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, PromptsrcSpec, VptSpec};
 use crate::training::TrainingConfig;
 
 /// One run: a model, data, a method and a seed.
@@ -39,6 +40,15 @@ pub enum DataSpec {
     WorldBias {
         /// Probability that a training image shows its class's background, in [0, 1].
         strength: f64,
+        /// Test images per split (default 2000).
+        #[serde(default = "default_test_images")]
+        test_images: usize,
+        /// Use the development test sets, on which hyper-parameters are chosen (default false).
+        #[serde(default)]
+        development: bool,
+    },
+    /// Base to novel in the built-in world: 16 shots of ten classes, tested on these and on ten others.
+    WorldBaseToNovel {
         /// Test images per split (default 2000).
         #[serde(default = "default_test_images")]
         test_images: usize,
@@ -209,6 +219,20 @@ pub enum MethodSpec {
         #[serde(default)]
         beta: f64,
     },
+    /// Context vectors in the text.
+    Coop(CoopSpec),
+    /// Context vectors near the hand-written prompts.
+    Kgcoop(KgcoopSpec),
+    /// Context vectors that depend on the image.
+    Cocoop(CocoopSpec),
+    /// Prompts of the image tower.
+    Vpt(VptSpec),
+    /// Prompts of both towers, independent of each other.
+    Ivlp(IvlpSpec),
+    /// Prompts of both towers, coupled.
+    Maple(MapleSpec),
+    /// Prompts of both towers, tied to the frozen model.
+    Promptsrc(PromptsrcSpec),
 }
 
 fn unit() -> f64 {
@@ -220,6 +244,7 @@ impl DataSpec {
     pub fn known_splits(&self) -> Option<&'static [&'static str]> {
         match self {
             Self::WorldBias { .. } => Some(&["id", "ood"]),
+            Self::WorldBaseToNovel { .. } => Some(&["base", "novel"]),
             Self::Folder { .. } => None,
         }
     }
@@ -228,6 +253,7 @@ impl DataSpec {
     pub fn task_name(&self) -> String {
         match self {
             Self::WorldBias { strength, .. } => format!("world-bias-{strength}"),
+            Self::WorldBaseToNovel { .. } => "world-base-to-novel".into(),
             Self::Folder { path, test_domains, .. } => {
                 let name = path.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy());
                 let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
@@ -267,11 +293,52 @@ impl MethodSpec {
             Self::Kd { .. } => "kd",
             Self::Proreg { .. } => "proreg",
             Self::L2Sp { .. } => "l2-sp",
+            Self::Coop(_) => "coop",
+            Self::Kgcoop(_) => "kgcoop",
+            Self::Cocoop(_) => "cocoop",
+            Self::Vpt(_) => "vpt",
+            Self::Ivlp(_) => "ivlp",
+            Self::Maple(_) => "maple",
+            Self::Promptsrc(_) => "promptsrc",
         }
     }
 
     /// The names that recipes may write.
-    pub const NAMES: [&'static str; 6] = ["zero-shot", "linear-probe", "finetune", "kd", "proreg", "l2-sp"];
+    pub const NAMES: [&'static str; 13] = [
+        "zero-shot",
+        "linear-probe",
+        "finetune",
+        "kd",
+        "proreg",
+        "l2-sp",
+        "coop",
+        "kgcoop",
+        "cocoop",
+        "vpt",
+        "ivlp",
+        "maple",
+        "promptsrc",
+    ];
+
+    /// Whether the trained model classifies by the names of classes, so that it can be tested on others than it was
+    /// trained on.
+    pub fn reads_class_names(&self) -> bool {
+        match self {
+            Self::LinearProbe { .. } => false,
+            Self::Finetune { head, .. }
+            | Self::Kd { head, .. }
+            | Self::Proreg { head, .. }
+            | Self::L2Sp { head, .. } => head.init == HeadInit::Prompt && !head.trained,
+            Self::Coop(spec) => !spec.per_class,
+            Self::ZeroShot { .. }
+            | Self::Kgcoop(_)
+            | Self::Cocoop(_)
+            | Self::Vpt(_)
+            | Self::Ivlp(_)
+            | Self::Maple(_)
+            | Self::Promptsrc(_) => true,
+        }
+    }
 
     /// Whether the seed changes the result on a task: everything does that looks at training images.
     pub fn depends_on_seed(&self) -> bool {

@@ -5,6 +5,7 @@ mod head;
 mod lbfgs;
 mod linear_probe;
 mod masks;
+pub mod prompts;
 mod tes;
 
 pub use finetune::{FineTune, Regulariser};

@@ -4,6 +4,7 @@ use regulus_clip::{Pretrained, TokenizeError};
 use regulus_datasets::Task;
 use regulus_losses::TeacherWeight;
 
+use super::build_prompts::PromptBuilder;
 use super::{Materials, RunError};
 use crate::batches::ImageSet;
 use crate::experiment::{Averaged, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, SolverSpec, WeightForm};
@@ -15,13 +16,17 @@ use crate::zero_shot::{Averaging, ZeroShot, text_features};
 /// Inverse regularisation strength of the linear probe where the recipe gives none.
 const DEFAULT_C: f64 = 1.0;
 
+/// The method that tells `class_names` apart: those of the task, or of a split with classes of its own.
 pub(super) fn method(
     spec: &ExperimentSpec,
     materials: &Materials,
+    class_names: &[String],
     training_images: &ImageSet<'_>,
 ) -> Result<Box<dyn Method>, RunError> {
     let Materials { pretrained, task, .. } = materials;
-    let tune = |head: &HeadSpec, regulariser| fine_tune(pretrained, task, spec.seed, head, regulariser);
+    let prompts = PromptBuilder { materials, class_names, seed: spec.seed };
+    let tune =
+        |head: &HeadSpec, regulariser| fine_tune(pretrained, task, class_names, spec.seed, head, regulariser);
     let method: Box<dyn Method> = match &spec.method {
         MethodSpec::ZeroShot { templates } => {
             let count = match templates {
@@ -29,12 +34,12 @@ pub(super) fn method(
                 Averaged::Ensemble => task.templates.len(),
             };
             let templates = &task.templates[..count.min(task.templates.len())];
-            let prompts = tokenize(pretrained, &task.class_names, templates)?;
+            let prompts = tokenize(pretrained, class_names, templates)?;
             let features = text_features(&pretrained.clip, &prompts, Averaging::UnitFirst);
             Box::new(ZeroShot::new(pretrained.clip.clone(), features))
         }
         MethodSpec::LinearProbe { solver, c } => {
-            let probe = LinearProbe::new(pretrained.clip.clone(), task.class_names.len(), spec.seed);
+            let probe = LinearProbe::new(pretrained.clip.clone(), class_names.len(), spec.seed);
             match solver {
                 SolverSpec::Sgd => Box::new(probe),
                 SolverSpec::Lbfgs => Box::new(fitted(probe, task, training_images, c.unwrap_or(DEFAULT_C))?),
@@ -61,6 +66,13 @@ pub(super) fn method(
         MethodSpec::L2Sp { head, alpha, beta } => {
             Box::new(tune(head, Regulariser::L2Sp { alpha: *alpha, beta: *beta })?)
         }
+        MethodSpec::Coop(spec) => Box::new(prompts.coop(spec)?),
+        MethodSpec::Kgcoop(spec) => Box::new(prompts.kgcoop(spec)?),
+        MethodSpec::Cocoop(spec) => Box::new(prompts.cocoop(spec)?),
+        MethodSpec::Vpt(spec) => Box::new(prompts.vpt(spec)?),
+        MethodSpec::Ivlp(spec) => Box::new(prompts.ivlp(spec)?),
+        MethodSpec::Maple(spec) => Box::new(prompts.maple(spec)?),
+        MethodSpec::Promptsrc(spec) => Box::new(prompts.promptsrc(spec)?),
     };
     Ok(method)
 }
@@ -70,17 +82,18 @@ pub(super) fn method(
 fn fine_tune(
     pretrained: &Pretrained,
     task: &Task,
+    class_names: &[String],
     seed: u64,
     head: &HeadSpec,
     regulariser: Regulariser,
 ) -> Result<FineTune, TokenizeError> {
     let single = &task.templates[..task.templates.len().min(1)];
-    let prompts = tokenize(pretrained, &task.class_names, single)?;
+    let prompts = tokenize(pretrained, class_names, single)?;
     let features = text_features(&pretrained.clip, &prompts, Averaging::UnitFirst);
     let teacher = ZeroShot::new(pretrained.clip.clone(), features.clone());
     let start = match head.init {
         HeadInit::Prompt => HeadStart::Prompt(features),
-        HeadInit::Fresh => HeadStart::Fresh { classes: task.class_names.len(), seed },
+        HeadInit::Fresh => HeadStart::Fresh { classes: class_names.len(), seed },
     };
     let head = Head::new(&pretrained.clip, start, head.trained, head.scale_trained);
     Ok(FineTune::new(pretrained.clip.clone(), head, teacher, regulariser))

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use regulus_clip::{LoadError, Pretrained, TokenizeError};
 use regulus_datasets::folders::{self, FolderError, FolderListing, FolderReport, FolderRequest};
-use regulus_datasets::world::{TestSet, TestSize, bias_task};
+use regulus_datasets::world::{TestSet, TestSize, base_to_novel_task, bias_task};
 use regulus_datasets::{LabelledImages, Task};
 use regulus_images::{Preprocess, RgbImage};
 
@@ -58,6 +58,7 @@ pub struct Inputs {
 #[derive(Debug, Clone)]
 enum Source {
     World { strength: f64, size: TestSize },
+    WorldBaseToNovel { size: TestSize },
     Folder { listing: FolderListing, templates: Vec<String> },
 }
 
@@ -74,6 +75,10 @@ impl Inputs {
                 let set = if *development { TestSet::Development } else { TestSet::Final };
                 Source::World { strength: *strength, size: TestSize { images: *test_images, set } }
             }
+            DataSpec::WorldBaseToNovel { test_images, development } => {
+                let set = if *development { TestSet::Development } else { TestSet::Final };
+                Source::WorldBaseToNovel { size: TestSize { images: *test_images, set } }
+            }
             DataSpec::Folder { path, train_domains, test_domains, hold_out, templates } => {
                 let listing = folders::scan(&FolderRequest {
                     train_domains: train_domains.clone(),
@@ -89,7 +94,7 @@ impl Inputs {
         };
         let model = Pretrained::fingerprint(&spec.model.path)?;
         let data = match &source {
-            Source::World { .. } => "world".to_owned(),
+            Source::World { .. } | Source::WorldBaseToNovel { .. } => "world".to_owned(),
             Source::Folder { listing, .. } => listing.fingerprint(),
         };
         let identity = experiment.identity(&model, &data, device_kind)?;
@@ -118,6 +123,9 @@ impl Inputs {
         let (task, report) = match self.source {
             Source::World { strength, size } => {
                 (for_model(bias_task(strength, spec.seed, size), preprocess), None)
+            }
+            Source::WorldBaseToNovel { size } => {
+                (for_model(base_to_novel_task(spec.seed, size), preprocess), None)
             }
             Source::Folder { listing, templates } => {
                 let names: Vec<String> = listing.classes.iter().map(|class| class.prompt.clone()).collect();

@@ -1,6 +1,7 @@
 //! One experiment from start to end: data, model, method, training, evaluation, files.
 
 mod build;
+mod build_prompts;
 mod materials;
 mod outcome;
 
@@ -15,9 +16,10 @@ pub use outcome::{Outcome, OutcomeError, SplitScores};
 use crate::adapter::{self, AdapterCard, AdapterError};
 use crate::batches::{ImageSet, Sampler};
 use crate::evaluate::{logits_of, score};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, ExperimentSpec};
 use crate::method::Method;
 use crate::methods::ProbeError;
+use crate::methods::prompts::PromptError;
 use crate::parameters::Parameters;
 use crate::recorder::{RecordError, Recorder};
 use crate::training::{Taken, TrainError, train};
@@ -34,6 +36,19 @@ pub enum RunError {
     /// Training stopped.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The prompts cannot be learned by this model.
+    #[error(transparent)]
+    Prompts(#[from] PromptError),
+    /// A split asks for classes that the method does not know.
+    #[error(
+        "the split {split} has classes of its own, and {method} has outputs for its training classes only"
+    )]
+    Classes {
+        /// The test split.
+        split: String,
+        /// The method.
+        method: &'static str,
+    },
     /// The linear probe has no optimum.
     #[error(transparent)]
     Probe(#[from] ProbeError),
@@ -125,7 +140,8 @@ pub fn run(
     let preprocess = &materials.pretrained.preprocess;
     let image_set = |images| ImageSet { images, preprocess, device };
     let training_images = image_set(&materials.task.train);
-    let mut method = build::method(experiment.spec(), materials, &training_images)?;
+    let mut method =
+        build::method(experiment.spec(), materials, &materials.task.class_names, &training_images)?;
     let parameters = match &experiment.spec().training {
         Some(config) => {
             let sampler = Sampler {
@@ -142,7 +158,8 @@ pub fn run(
     };
     recorder.timing("training", began)?;
 
-    let splits = evaluate(method.as_ref(), &parameters, materials, &image_set, &mut recorder, progress)?;
+    let trained = Trained { spec: experiment.spec(), method: method.as_ref(), parameters: &parameters };
+    let splits = evaluate(&trained, materials, &image_set, &mut recorder, progress)?;
     if !parameters.is_empty() {
         let card = AdapterCard {
             experiment: materials.identity.clone(),
@@ -164,25 +181,41 @@ pub fn run(
     Ok(outcome)
 }
 
+/// What training ended with.
+struct Trained<'a> {
+    spec: &'a ExperimentSpec,
+    method: &'a dyn Method,
+    parameters: &'a Parameters,
+}
+
 fn evaluate<'a>(
-    method: &dyn Method,
-    parameters: &Parameters,
+    trained: &Trained<'_>,
     materials: &'a Materials,
     image_set: &dyn Fn(&'a regulus_datasets::LabelledImages) -> ImageSet<'a>,
     recorder: &mut Recorder,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<SplitScores>, RunError> {
-    let classes = materials.task.class_names.len();
+    let Trained { spec, method, parameters } = *trained;
     let total = materials.task.tests.len();
     let mut splits = Vec::with_capacity(total);
     for (done, split) in materials.task.tests.iter().enumerate() {
         progress(Progress::Evaluation { done, total });
         let began = Instant::now();
-        let logits = logits_of(method, parameters, &image_set(&split.images));
+        let class_names = materials.task.class_names_of(split);
+        let images = image_set(&split.images);
+        let logits = if split.class_names.is_none() {
+            logits_of(method, parameters, &images)
+        } else if spec.method.reads_class_names() {
+            let training_images = image_set(&materials.task.train);
+            let renamed = build::method(spec, materials, class_names, &training_images)?;
+            logits_of(renamed.as_ref(), parameters, &images)
+        } else {
+            return Err(RunError::Classes { split: split.name.clone(), method: spec.method.name() });
+        };
         if logits.iter().any(|logit| !logit.is_finite()) {
             return Err(RunError::NonFinite { split: split.name.clone() });
         }
-        let scores = score(&logits, &split.images.labels, classes);
+        let scores = score(&logits, &split.images.labels, class_names.len());
         recorder.score(&split.name, "accuracy", scores.accuracy)?;
         recorder.score(&split.name, "mean_class_accuracy", scores.mean_class_accuracy)?;
         recorder.timing(&format!("evaluation {}", split.name), began)?;

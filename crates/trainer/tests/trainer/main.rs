@@ -4,6 +4,7 @@
 
 mod masks;
 mod objectives;
+mod prompts;
 mod support;
 mod tes;
 mod world_clip;

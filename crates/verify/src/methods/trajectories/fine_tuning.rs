@@ -60,6 +60,7 @@ pub(super) fn run(
             pace: Pace::Step,
         },
         optimiser: Rule::HfAdamW(Moments { beta1, beta2, epsilon: notes.number("eps")? }),
+        aggregation: None,
     };
     let outcome = trained(checks, notes, start, &mut method, &config)?;
     final_parameters(checks, notes, &outcome)?;

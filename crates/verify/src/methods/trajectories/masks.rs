@@ -72,6 +72,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
             pace: Pace::Epoch,
         },
         optimiser: Rule::Adam(Moments { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }),
+        aggregation: None,
     };
     let outcome = stepped(&mut method, &start.batches()?, &config)?;
     learning_rates(checks, notes, &outcome);

@@ -3,6 +3,7 @@
 mod fine_tuning;
 mod linear_probe;
 mod masks;
+mod prompts;
 mod start;
 mod tes;
 mod zero_shot;
@@ -17,7 +18,7 @@ use regulus_trainer::batches::BatchSource;
 use regulus_trainer::method::Method;
 use regulus_trainer::parameters::Parameters;
 use regulus_trainer::recorder::Recorder;
-use regulus_trainer::training::{TrainingConfig, train};
+use regulus_trainer::training::{Taken, TrainingConfig, train};
 use start::Start;
 use std::path::Path;
 
@@ -33,6 +34,8 @@ pub(crate) fn run(
     let mut checks = Checks::new(io, "", rows);
     if io.has("out.ensemble_unit_first") {
         zero_shot::run(&mut checks, notes, &start)?;
+    } else if let Some(kind) = prompts::recognised(notes) {
+        prompts::run(&mut checks, notes, &start, kind)?;
     } else if let Some(loss) = notes.text("loss").filter(|_| notes.flag("head_trained").is_ok()) {
         fine_tuning::run(&mut checks, notes, &start, loss)?;
     } else if io.has("init.weight") && io.has("out.features") {
@@ -61,6 +64,8 @@ fn method(io: &Recorded, notes: &Notes) -> String {
 struct Trained {
     recorder: Recorder,
     parameters: Vec<Parameters>,
+    /// What the run ended with: the last of them, or their aggregate.
+    result: Parameters,
 }
 
 impl Trained {
@@ -94,9 +99,10 @@ fn stepped(
 ) -> Result<Trained, CaseError> {
     let mut recorder = Recorder::in_memory();
     let mut parameters = vec![method.parameters()];
-    train(method, batches, config, &mut recorder, &mut |taken| parameters.push(taken.parameters.clone()))
+    let mut observe = |taken: Taken<'_>| parameters.push(taken.parameters.clone());
+    let result = train(method, batches, config, &mut recorder, &mut observe)
         .map_err(|error| CaseError::Unsupported(error.to_string()))?;
-    Ok(Trained { recorder, parameters })
+    Ok(Trained { recorder, parameters, result })
 }
 
 /// Compares the learning rates of every step or epoch, whichever is recorded.

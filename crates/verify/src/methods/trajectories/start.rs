@@ -40,6 +40,11 @@ impl Start {
         })
     }
 
+    /// What all trajectories of the folder say about themselves.
+    pub(super) fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
     /// Number of classes.
     pub(super) fn classes(&self) -> Result<usize, CaseError> {
         Ok(self.notes.number("classes")? as usize)

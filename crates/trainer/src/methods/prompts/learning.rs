@@ -1,0 +1,125 @@
+//! Learning prompts of any form, under any regulariser.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use regulus_clip::{Clip, EmbeddedTexts, Injection, normalise};
+use regulus_losses::BatchOutputs;
+
+use super::frozen_images::FrozenImages;
+use super::regulariser::PromptRegulariser;
+use super::{PromptError, start};
+use crate::batches::{Batch, ImageSet};
+use crate::method::{Method, Objective};
+use crate::parameters::Parameters;
+
+/// A form of prompts: what is trained and where the frozen towers read it. `parameters` passed to its functions have
+/// the names of [`Prompts::parameters`].
+pub trait Prompts: Debug + Send + Sync {
+    /// The prompts with their initial values.
+    fn parameters(&self) -> Parameters;
+
+    /// The class texts, one per class.
+    fn texts(&self, parameters: &Parameters) -> EmbeddedTexts;
+
+    /// Prompts that enter the towers' layers.
+    fn injection(&self, parameters: &Parameters) -> Injection;
+
+    /// Whether image features depend on the prompts.
+    fn reach_images(&self) -> bool;
+
+    /// Whether text features depend on the prompts.
+    fn reach_texts(&self) -> bool;
+}
+
+/// Prompt learning: the frozen model classifies by cosine similarity, and prompts are all that is trained.
+#[derive(Debug, Clone)]
+pub struct PromptLearning {
+    clip: Clip,
+    prompts: Arc<dyn Prompts>,
+    regulariser: PromptRegulariser,
+    start: Parameters,
+    scale: f64,
+    frozen_images: FrozenImages,
+    /// Unit text features, if no prompt reaches them, `[classes, embed]`.
+    fixed_texts: Option<Tensor<2>>,
+}
+
+impl PromptLearning {
+    /// Learns `prompts` for `clip`.
+    pub fn new(clip: Clip, prompts: impl Prompts + 'static, regulariser: PromptRegulariser) -> Self {
+        let start = prompts.parameters();
+        let scale = clip.logit_scale(&Injection::none()).into_scalar::<f64>().exp();
+        let fixed_texts = (!prompts.reach_texts())
+            .then(|| normalise(clip.encode_embedded(&prompts.texts(&start), &Injection::none())));
+        let frozen_images = FrozenImages::new(clip.clone());
+        Self { clip, prompts: Arc::new(prompts), regulariser, start, scale, frozen_images, fixed_texts }
+    }
+
+    /// The same with other initial values.
+    ///
+    /// # Errors
+    /// [`PromptError::Start`] unless names and shapes are those of the prompts.
+    pub fn starting_from(self, start: Parameters) -> Result<Self, PromptError> {
+        Ok(Self { start: start::checked(&self.start, start)?, ..self })
+    }
+
+    /// Unit text features, `[classes, embed]`.
+    pub fn text_features(&self, parameters: &Parameters) -> Tensor<2> {
+        match &self.fixed_texts {
+            Some(features) => features.clone(),
+            None => {
+                let injection = self.prompts.injection(parameters);
+                normalise(self.clip.encode_embedded(&self.prompts.texts(parameters), &injection))
+            }
+        }
+    }
+
+    /// Unit image features `[batch, embed]` of normalised pixels `[batch, 3, height, width]`.
+    pub fn image_features(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
+        if self.prompts.reach_images() {
+            normalise(self.clip.encode_image(pixels, &self.prompts.injection(parameters)))
+        } else {
+            self.frozen_images.encode(pixels)
+        }
+    }
+
+    fn classified(&self, image: Tensor<2>, text: Tensor<2>) -> BatchOutputs {
+        let logits = image.clone().matmul(text.clone().transpose()) * self.scale;
+        BatchOutputs { image, text, logits }
+    }
+}
+
+impl Method for PromptLearning {
+    fn parameters(&self) -> Parameters {
+        self.start.clone()
+    }
+
+    fn prepare(&mut self, images: &ImageSet<'_>) {
+        let compared = matches!(self.regulariser, PromptRegulariser::SelfRegulating { .. });
+        if compared || !self.prompts.reach_images() {
+            self.frozen_images.prepare(images);
+        }
+    }
+
+    fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective {
+        let image = if self.prompts.reach_images() {
+            self.image_features(parameters, batch.pixels.clone())
+        } else {
+            self.frozen_images.of(batch)
+        };
+        let prompted = self.classified(image, self.text_features(parameters));
+        let frozen = |texts| self.classified(self.frozen_images.of(batch), texts);
+        self.regulariser.objective(prompted, frozen, batch.labels.clone())
+    }
+
+    fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
+        self.predictor(parameters)(pixels)
+    }
+
+    fn predictor<'a>(&'a self, parameters: &'a Parameters) -> Box<dyn Fn(Tensor<4>) -> Tensor<2> + 'a> {
+        let texts = self.text_features(parameters);
+        Box::new(move |pixels| self.classified(self.image_features(parameters, pixels), texts.clone()).logits)
+    }
+}

@@ -1,0 +1,126 @@
+//! From the words of a spec to prompt learning over a loaded model.
+
+use burn::tensor::Tensor;
+use regulus_clip::{TokenBatch, normalise};
+use regulus_losses::PromptSrcWeights;
+
+use super::{Materials, RunError};
+use crate::experiment::{
+    CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, PromptsrcSpec, TemplateSet, TemplatesSpec, VptSpec,
+};
+use crate::methods::prompts::{
+    ClassPrompts, ConditionalContext, ConditionalSettings, ContextPrompts, ContextSettings, ContextStart,
+    CoupledPrompts, Depth, NamePosition, PromptError, PromptLearning, PromptRegulariser, TowerPrompts,
+    TowerSettings,
+};
+use crate::prompts::{tokenize, tokenize_with_room};
+use crate::templates::IMAGENET_60;
+use crate::zero_shot::{Averaging, text_features};
+
+/// What prompt learning is built from.
+pub(super) struct PromptBuilder<'a> {
+    pub materials: &'a Materials,
+    /// The classes to tell apart.
+    pub class_names: &'a [String],
+    pub seed: u64,
+}
+
+impl PromptBuilder<'_> {
+    pub(super) fn coop(&self, spec: &CoopSpec) -> Result<PromptLearning, RunError> {
+        let CoopSpec { vectors, per_class, position, start } = *spec;
+        self.context(ContextSettings { vectors, per_class, position, start }, PromptRegulariser::None)
+    }
+
+    pub(super) fn kgcoop(&self, spec: &KgcoopSpec) -> Result<PromptLearning, RunError> {
+        let KgcoopSpec { vectors, start, weight } = *spec;
+        let hand_written = self.frozen_texts(&TemplatesSpec::Set(TemplateSet::Single))?;
+        let settings = ContextSettings { vectors, per_class: false, position: NamePosition::End, start };
+        self.context(settings, PromptRegulariser::KnowledgeGuided { weight, hand_written })
+    }
+
+    pub(super) fn cocoop(&self, spec: &CocoopSpec) -> Result<ConditionalContext, RunError> {
+        let clip = &self.materials.pretrained.clip;
+        let hidden = spec.hidden.unwrap_or(clip.embed_dim() / 16).max(1);
+        let settings = ConditionalSettings { vectors: spec.vectors, hidden, start: spec.start };
+        let prompts = self.class_prompts(spec.vectors, spec.start)?;
+        Ok(ConditionalContext::new(clip.clone(), prompts, settings, self.seed)?)
+    }
+
+    pub(super) fn vpt(&self, spec: &VptSpec) -> Result<PromptLearning, RunError> {
+        let settings =
+            TowerSettings { image: spec.image, text: Depth::default(), start: ContextStart::Random };
+        self.towers(settings, PromptRegulariser::None)
+    }
+
+    pub(super) fn ivlp(&self, spec: &IvlpSpec) -> Result<PromptLearning, RunError> {
+        let IvlpSpec { image, text, start } = *spec;
+        self.towers(TowerSettings { image, text, start }, PromptRegulariser::None)
+    }
+
+    pub(super) fn maple(&self, spec: &MapleSpec) -> Result<PromptLearning, RunError> {
+        let clip = &self.materials.pretrained.clip;
+        let depth = Depth { layers: spec.layers, vectors: spec.vectors };
+        let prompts = self.class_prompts(spec.vectors, spec.start)?;
+        let prompts = CoupledPrompts::new(clip, prompts, depth, spec.start, self.seed)?;
+        Ok(PromptLearning::new(clip.clone(), prompts, PromptRegulariser::None))
+    }
+
+    pub(super) fn promptsrc(&self, spec: &PromptsrcSpec) -> Result<PromptLearning, RunError> {
+        let PromptsrcSpec { image, text, start, .. } = *spec;
+        let weights =
+            PromptSrcWeights { text: spec.text_weight, image: spec.image_weight, logits: spec.logit_weight };
+        let texts = self.frozen_texts(&spec.templates)?;
+        self.towers(
+            TowerSettings { image, text, start },
+            PromptRegulariser::SelfRegulating { weights, texts },
+        )
+    }
+
+    fn context(
+        &self,
+        settings: ContextSettings,
+        regulariser: PromptRegulariser,
+    ) -> Result<PromptLearning, RunError> {
+        let clip = &self.materials.pretrained.clip;
+        let prompts = self.class_prompts(settings.vectors, settings.start)?;
+        let prompts = ContextPrompts::new(clip, prompts, settings, self.seed)?;
+        Ok(PromptLearning::new(clip.clone(), prompts, regulariser))
+    }
+
+    fn towers(
+        &self,
+        settings: TowerSettings,
+        regulariser: PromptRegulariser,
+    ) -> Result<PromptLearning, RunError> {
+        let clip = &self.materials.pretrained.clip;
+        let vectors = if settings.text.is_some() { settings.text.vectors } else { 0 };
+        let prompts = self.class_prompts(vectors, settings.start)?;
+        let prompts = TowerPrompts::new(clip, prompts, settings, self.seed)?;
+        Ok(PromptLearning::new(clip.clone(), prompts, regulariser))
+    }
+
+    /// The classes in the first template of the data.
+    fn class_prompts(&self, vectors: usize, start: ContextStart) -> Result<ClassPrompts, RunError> {
+        let pretrained = &self.materials.pretrained;
+        let template = self.materials.task.templates.first().map_or("{}", String::as_str);
+        let tokens = tokenize_with_room(pretrained, self.class_names, template, vectors)?;
+        if start == ContextStart::Words && vectors > tokens.words {
+            return Err(PromptError::NoSharedWords { vectors, shared: tokens.words }.into());
+        }
+        let batch = TokenBatch::new(&tokens.ids, &pretrained.config.text).map_err(PromptError::Tokens)?;
+        Ok(ClassPrompts::new(&pretrained.clip, &batch, tokens.names)?)
+    }
+
+    /// Unit text features of the frozen model: raw features averaged over templates, as PromptSRC does.
+    fn frozen_texts(&self, templates: &TemplatesSpec) -> Result<Tensor<2>, RunError> {
+        let Materials { pretrained, task, .. } = self.materials;
+        let templates: Vec<String> = match templates {
+            TemplatesSpec::Set(TemplateSet::Single) => task.templates.iter().take(1).cloned().collect(),
+            TemplatesSpec::Set(TemplateSet::Data) => task.templates.clone(),
+            TemplatesSpec::Set(TemplateSet::Imagenet60) => IMAGENET_60.map(str::to_owned).to_vec(),
+            TemplatesSpec::List(list) => list.clone(),
+        };
+        let prompts = tokenize(pretrained, self.class_names, &templates)?;
+        Ok(normalise(text_features(&pretrained.clip, &prompts, Averaging::RawFirst)))
+    }
+}
