@@ -155,6 +155,7 @@ fn config(notes: &Notes, io: &Recorded) -> Result<TrainingConfig, CaseError> {
         clip_groups: Vec::new(),
         augmentation: Augmentation::None,
         schedule: Schedule { warmup: 0.0, rise: Warmup::FromZero, decay: Decay::Cosine, pace: Pace::Step },
+        aggregation: None,
         optimiser: Rule::Sgd { momentum: notes.number("momentum")?, nesterov: notes.flag("nesterov")? },
     })
 }
