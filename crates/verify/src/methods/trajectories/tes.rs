@@ -143,7 +143,6 @@ fn config(notes: &Notes, io: &Recorded) -> Result<TrainingConfig, CaseError> {
         return Err(notes.form("bn", norm, "batch normalisation with momentum 0.1 and eps 1e-5"));
     }
     Ok(TrainingConfig {
-        aggregation: None,
         steps: Some(io.flat("loss")?.len()),
         epochs: None,
         batch: 0,
