@@ -27,6 +27,7 @@ pub use error::{TokenizeError, TokenizerError};
 use crate::formats::SaveError;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use tokenizers::ModelWrapper;
@@ -75,11 +76,25 @@ impl Tokenizer {
         if description.get("normalizer").is_some_and(|value| value.to_string().contains("\"Precompiled\"")) {
             return Err(fault("a precompiled normalizer is not supported".to_string()));
         }
+        // It cuts merges off at the length of this prefix, which neither CLIP nor BERT's byte pairs have.
+        let model = description.get("model");
+        let prefix = model.and_then(|model| model.get("continuing_subword_prefix")?.as_str());
+        let has_merges = model.is_some_and(|model| model.get("merges").is_some());
+        if has_merges && prefix.is_some_and(|prefix| !prefix.is_empty()) {
+            return Err(fault("merges with a `continuing_subword_prefix` are not supported".to_string()));
+        }
         let description = serde_json::to_vec(&description).map_err(|error| fault(error.to_string()))?;
-        let mut tokenizer = tokenizers::Tokenizer::from_bytes(description).map_err(format)?;
-        tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(format)?;
-        let empty = tokenizer.encode("", true).map_err(format)?;
+        let read = || -> tokenizers::Result<(tokenizers::Tokenizer, tokenizers::Encoding)> {
+            let mut tokenizer = tokenizers::Tokenizer::from_bytes(description)?;
+            tokenizer.with_padding(None);
+            tokenizer.with_truncation(None)?;
+            let empty = tokenizer.encode("", true)?;
+            Ok((tokenizer, empty))
+        };
+        // The last resort against what is not known of yet: a damaged file must not end a program.
+        let (tokenizer, empty) = catch_unwind(AssertUnwindSafe(read))
+            .map_err(|_| fault("the `tokenizers` crate broke off".to_string()))?
+            .map_err(format)?;
         let &[sot_id, eot_id] = empty.get_ids() else {
             return Err(TokenizerError::NoStartAndEnd { path: path.into(), found: empty.get_ids().to_vec() });
         };
