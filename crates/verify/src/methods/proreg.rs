@@ -100,7 +100,8 @@ fn compare<const D: usize>(
     let name = format!("{key}.{part}");
     let expected = checks.recorded.flat(&name)?;
     let found = host(found).map_err(CaseError::Unsupported)?;
-    let largest = crate::checks::largest(&expected);
-    checks.values(&name, &found, &expected, absolute + relative * largest);
+    let unit = |value: &f64| (absolute + relative * value.abs()).max(f64::MIN_POSITIVE);
+    let units: Vec<f64> = expected.iter().map(unit).collect();
+    checks.in_units(&name, &found, &expected, &units, 1.0);
     Ok(())
 }
