@@ -18,7 +18,7 @@ pub enum Augmentation {
     Flip,
 }
 
-/// The images of one optimiser step.
+/// The images of one forward and backward pass: of one optimiser step, unless gradients are accumulated.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Normalised pixels, `[batch, 3, height, width]`.
@@ -29,7 +29,7 @@ pub struct Batch {
     pub indices: Vec<usize>,
     /// The pass over the data that the batch belongs to, from 0.
     pub epoch: usize,
-    /// The optimiser step, from 0.
+    /// Its number among the batches of the run, from 0: the optimiser step, unless gradients are accumulated.
     pub step: usize,
 }
 
@@ -88,10 +88,10 @@ impl<'a> ImageSet<'a> {
 
 /// Where the batches of a run come from.
 pub trait BatchSource {
-    /// The batch of optimiser step `step`; `None` ends the run early.
+    /// The batch of this number, from 0; `None` ends the run early.
     fn batch(&self, step: usize) -> Option<Batch>;
 
-    /// Optimiser steps in one pass over the data.
+    /// Batches in one pass over the data: optimiser steps, unless gradients are accumulated.
     fn steps_per_epoch(&self) -> usize;
 
     /// The whole set, when every visit sees its images unchanged: what is frozen may then be computed once
@@ -99,7 +99,7 @@ pub trait BatchSource {
     fn unchanging(&self) -> Option<ImageSet<'_>>;
 }
 
-/// Which images each step sees: a fresh permutation per epoch, partial last batches dropped when there
+/// Which images each batch shows: a fresh permutation per epoch, partial last batches dropped when there
 /// is at least one full batch (as Dassl's training loader does).
 #[derive(Debug, Clone)]
 pub struct Sampler<'a> {
@@ -107,7 +107,7 @@ pub struct Sampler<'a> {
     pub images: ImageSet<'a>,
     /// Seed of the order and of the augmentation.
     pub seed: u64,
-    /// Images per step.
+    /// Images per batch.
     pub batch: usize,
     /// How images are changed.
     pub augmentation: Augmentation,

@@ -1,5 +1,6 @@
 //! Methods, optimisers and the training loop of regularised fine-tuning.
 
+pub mod accumulation;
 pub mod adapter;
 pub mod aggregation;
 pub mod batches;

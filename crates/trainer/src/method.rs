@@ -36,6 +36,37 @@ impl StepOutcome {
             gradients: tracked.gradients(&mut gradients),
         }
     }
+
+    /// The sum with the outcome of another batch. A part or a gradient that only one of them has counts as 0 in the
+    /// other.
+    #[must_use]
+    pub fn plus(mut self, other: Self) -> Self {
+        self.loss += other.loss;
+        for (name, value) in other.terms {
+            match self.terms.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += value,
+                None => self.terms.push((name, value)),
+            }
+        }
+        for (name, gradient) in other.gradients {
+            let sum = match self.gradients.remove(&name) {
+                Some(sum) => sum + gradient,
+                None => gradient,
+            };
+            self.gradients.insert(name, sum);
+        }
+        self
+    }
+
+    /// Every value divided by `count`.
+    #[must_use]
+    pub fn divided_by(self, count: f64) -> Self {
+        Self {
+            loss: self.loss / count,
+            terms: self.terms.into_iter().map(|(name, value)| (name, value / count)).collect(),
+            gradients: self.gradients.into_iter().map(|(name, sum)| (name, sum / count)).collect(),
+        }
+    }
 }
 
 /// A fine-tuning method. `parameters` passed to its functions always have the names of

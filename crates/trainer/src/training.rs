@@ -1,9 +1,10 @@
-//! The training loop. There is one, for every method and for pre-training: batch, gradients, clip, step,
+//! The training loop. There is one, for every method and for pre-training: batches, gradients, clip, step,
 //! record.
 
 use regulus_losses::AggregationError;
 use serde::{Deserialize, Serialize};
 
+use crate::accumulation::Accumulation;
 use crate::aggregation::{AggregationSpec, EpochAggregate};
 use crate::batches::{Augmentation, BatchSource};
 use crate::method::Method;
@@ -22,8 +23,11 @@ pub struct TrainingConfig {
     /// Passes over the training images; either this or `steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
-    /// Images per step.
+    /// Images per batch.
     pub batch: usize,
+    /// Consecutive batches whose gradients are averaged into one optimiser step (default 1).
+    #[serde(default = "single", skip_serializing_if = "is_single")]
+    pub accumulate: usize,
     /// Base learning rate.
     pub learning_rate: f64,
     /// Factor on the learning rate of the classifier head (default 1).
@@ -60,6 +64,12 @@ impl TrainingConfig {
     }
 }
 
+fn single() -> usize {
+    1
+}
+fn is_single(count: &usize) -> bool {
+    *count == 1
+}
 fn one() -> f64 {
     1.0
 }
@@ -116,13 +126,13 @@ pub fn train(
     }
     let mut parameters = method.parameters();
     let mut optimiser = Optimiser::new(config.optimiser.clone());
-    let per_epoch = source.steps_per_epoch();
+    let batches = Accumulation::new(source, config.accumulate);
+    let per_epoch = batches.steps_per_epoch();
     let total = config.total_steps(per_epoch);
     let epochs = total.div_ceil(per_epoch.max(1));
     let mut aggregate = config.aggregation.map(|spec| EpochAggregate::new(spec, epochs)).transpose()?;
     for step in 0..total {
-        let Some(batch) = source.batch(step) else { break };
-        let mut outcome = method.step(&parameters, &batch);
+        let Some((epoch, mut outcome)) = batches.step(step, &*method, &parameters) else { break };
         if !outcome.loss.is_finite() {
             let learning_rate = config.learning_rate;
             return Err(TrainError::NonFinite { loss: outcome.loss, step, learning_rate });
@@ -140,7 +150,7 @@ pub fn train(
         });
         recorder.step(&StepRecord {
             step,
-            epoch: batch.epoch,
+            epoch,
             learning_rate: rate,
             loss: outcome.loss,
             terms: outcome.terms,

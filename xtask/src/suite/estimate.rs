@@ -82,7 +82,8 @@ fn measure(experiment: &Experiment, setting: &Setting, scratch: &Path) -> Outcom
 fn cost(run: &PlannedRun, per_step: f64, per_image: f64) -> f64 {
     let spec = run.experiment.spec();
     let steps = spec.training.as_ref().map_or(0, |training| {
-        training.total_steps((train_images(&spec.data) / training.batch.max(1)).max(1))
+        let images_per_step = training.batch.saturating_mul(training.accumulate).max(1);
+        training.total_steps((train_images(&spec.data) / images_per_step).max(1))
     });
     let images = match &spec.data {
         DataSpec::WorldBias { test_images, .. } | DataSpec::WorldBaseToNovel { test_images, .. } => {

@@ -58,6 +58,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         steps: Some(steps),
         epochs: None,
         batch: 0,
+        accumulate: 1,
         learning_rate: notes.number("lr")?,
         head_multiplier: 1.0,
         weight_decay: 0.0,
