@@ -138,19 +138,18 @@ fn a_killed_suite_goes_on_with_the_same_bits() {
 /// More than anyone waits for.
 const LONG: [&str; 6] = ["--data", "world", "--method", "finetune", "--set", "training.epochs=2000"];
 
-/// Starts a long training and waits until it has left its first checkpoints.
-fn under_way(runs: &Path) -> (Child, PathBuf) {
-    let child = start(&arguments(&LONG, runs));
+/// Waits until a training has left both its checkpoints.
+fn run_under_way(runs: &Path) -> PathBuf {
     let began = Instant::now();
-    loop {
-        assert!(began.elapsed() < Duration::from_secs(120), "no checkpoint came");
+    while began.elapsed() < Duration::from_secs(120) {
         if let [run] = run_folders(runs).as_slice()
             && run.join("checkpoint-b.safetensors").is_file()
         {
-            return (child, run.clone());
+            return run.clone();
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    panic!("no checkpoint came");
 }
 
 fn again(runs: &Path) -> Command {
@@ -169,7 +168,8 @@ fn interrupt(child: &Child) {
 #[test]
 fn ctrl_c_saves_and_a_second_process_is_kept_away() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut child, run) = under_way(folder.path());
+    let mut child = start(&arguments(&LONG, folder.path()));
+    let run = run_under_way(folder.path());
 
     let second = again(folder.path()).output().unwrap();
     let told = String::from_utf8_lossy(&second.stderr).into_owned();
@@ -216,7 +216,8 @@ fn notes_until_going_on(child: &mut Child) -> String {
 #[test]
 fn a_full_disk_is_told_and_nothing_finished_is_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut child, run) = under_way(folder.path());
+    let mut child = start(&arguments(&LONG, folder.path()));
+    let run = run_under_way(folder.path());
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
 
