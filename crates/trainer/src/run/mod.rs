@@ -1,7 +1,9 @@
 //! One experiment from start to end: data, model, method, training, evaluation, files.
 
 mod build;
+mod build_masks;
 mod build_prompts;
+pub mod importance;
 mod materials;
 mod outcome;
 
@@ -18,8 +20,8 @@ use crate::batches::{ImageSet, Sampler};
 use crate::evaluate::{logits_of, score};
 use crate::experiment::{Experiment, ExperimentSpec};
 use crate::method::Method;
-use crate::methods::ProbeError;
 use crate::methods::prompts::PromptError;
+use crate::methods::{MaskError, ProbeError};
 use crate::parameters::Parameters;
 use crate::recorder::{RecordError, Recorder};
 use crate::training::{Taken, TrainError, train};
@@ -39,6 +41,18 @@ pub enum RunError {
     /// The prompts cannot be learned by this model.
     #[error(transparent)]
     Prompts(#[from] PromptError),
+    /// The model has no weights to mask.
+    #[error(transparent)]
+    Masks(#[from] MaskError),
+    /// A change of weights is asked of a method that does not change them all.
+    #[error(
+        "{method} does not train all weights of the image tower, so that their change says nothing; use a method \
+         that does, such as finetune"
+    )]
+    NotFineTuned {
+        /// The method.
+        method: &'static str,
+    },
     /// A split asks for classes that the method does not know.
     #[error(
         "the split {split} has classes of its own, and {method} has outputs for its training classes only"
@@ -137,28 +151,16 @@ pub fn run(
     outcome::write_text(&folder.join("experiment.toml"), &recipe)?;
     let mut recorder = Recorder::in_folder(folder)?;
 
-    let preprocess = &materials.pretrained.preprocess;
-    let image_set = |images| ImageSet { images, preprocess, device };
-    let training_images = image_set(&materials.task.train);
-    let mut method =
-        build::method(experiment.spec(), materials, &materials.task.class_names, &training_images)?;
-    let parameters = match &experiment.spec().training {
-        Some(config) => {
-            let sampler = Sampler {
-                images: training_images,
-                seed: experiment.spec().seed,
-                batch: config.batch,
-                augmentation: config.augmentation,
-            };
-            let mut step =
-                |taken: Taken<'_>| progress(Progress::Training { done: taken.done, total: taken.total });
-            train(method.as_mut(), &sampler, config, &mut recorder, &mut step)?
-        }
-        None => method.parameters(),
-    };
+    let (method, parameters) = build_and_train(experiment, materials, device, &mut recorder, progress)?;
     recorder.timing("training", began)?;
+    let facts = method.facts(&parameters);
+    for (name, value) in &facts {
+        recorder.fact(name, *value)?;
+    }
 
     let trained = Trained { spec: experiment.spec(), method: method.as_ref(), parameters: &parameters };
+    let preprocess = &materials.pretrained.preprocess;
+    let image_set = |images| ImageSet { images, preprocess, device };
     let splits = evaluate(&trained, materials, &image_set, &mut recorder, progress)?;
     if !parameters.is_empty() {
         let card = AdapterCard {
@@ -177,8 +179,33 @@ pub fn run(
         outcome::write_json(&folder.join("data.json"), report)?;
     }
     let outcome = Outcome::new(experiment, materials, splits, parameters.count(), began.elapsed());
+    let outcome = outcome.with_facts(facts);
     outcome.save(folder)?;
     Ok(outcome)
+}
+
+/// The method of an experiment and its parameters: those that training ends with, or the initial ones of a method that
+/// takes no steps.
+fn build_and_train(
+    experiment: &Experiment,
+    materials: &Materials,
+    device: &Device,
+    recorder: &mut Recorder,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Box<dyn Method>, Parameters), RunError> {
+    let Materials { pretrained, task, .. } = materials;
+    let images = ImageSet { images: &task.train, preprocess: &pretrained.preprocess, device };
+    let spec = experiment.spec();
+    let mut method = build::method(spec, materials, &task.class_names, &images)?;
+    let Some(config) = &spec.training else {
+        let parameters = method.parameters();
+        return Ok((method, parameters));
+    };
+    let (batch, augmentation) = (config.batch, config.augmentation);
+    let sampler = Sampler { images, seed: spec.seed, batch, augmentation };
+    let mut step = |taken: Taken<'_>| progress(Progress::Training { done: taken.done, total: taken.total });
+    let parameters = train(method.as_mut(), &sampler, config, recorder, &mut step)?;
+    Ok((method, parameters))
 }
 
 /// What training ended with.
