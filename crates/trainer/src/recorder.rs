@@ -52,6 +52,12 @@ struct ScoreLine<'a> {
 }
 
 #[derive(Serialize)]
+struct FactLine<'a> {
+    fact: &'a str,
+    value: f64,
+}
+
+#[derive(Serialize)]
 struct TimingLine<'a> {
     stage: &'a str,
     seconds: f64,
@@ -161,6 +167,12 @@ impl Recorder {
     pub fn score(&mut self, split: &str, metric: &str, value: f64) -> Result<(), RecordError> {
         let Some((metrics, _)) = &mut self.files else { return Ok(()) };
         metrics.line(&ScoreLine { split, metric, value })
+    }
+
+    /// Records what a method says of its trained parameters.
+    pub fn fact(&mut self, name: &str, value: f64) -> Result<(), RecordError> {
+        let Some((metrics, _)) = &mut self.files else { return Ok(()) };
+        metrics.line(&FactLine { fact: name, value })
     }
 
     /// Records how long a stage took, measured from `start`.
