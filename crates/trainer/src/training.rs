@@ -83,6 +83,19 @@ pub enum TrainError {
         /// Base learning rate.
         learning_rate: f64,
     },
+    /// A batch is too small for the method.
+    #[error(
+        "step {step} has {images} images; the method normalises by the statistics of a batch and needs {smallest} or \
+         more: raise `training.batch`, or give more training images"
+    )]
+    SmallBatch {
+        /// Images of the batch.
+        images: usize,
+        /// Fewest images of a batch.
+        smallest: usize,
+        /// 0-based step.
+        step: usize,
+    },
     /// The parameters of the epochs could not be aggregated.
     #[error(transparent)]
     Aggregation(#[from] AggregationError),
@@ -122,6 +135,10 @@ pub fn train(
     let mut aggregate = config.aggregation.map(|spec| EpochAggregate::new(spec, epochs)).transpose()?;
     for step in 0..total {
         let Some(batch) = source.batch(step) else { break };
+        let (images, smallest) = (batch.indices.len(), method.smallest_batch());
+        if images < smallest {
+            return Err(TrainError::SmallBatch { images, smallest, step });
+        }
         let mut outcome = method.step(&parameters, &batch);
         if !outcome.loss.is_finite() {
             let learning_rate = config.learning_rate;

@@ -1,6 +1,6 @@
 //! `cargo xtask train`: one method on one data set, with its scores.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::Context;
@@ -8,7 +8,7 @@ use regulus_trainer::device;
 use regulus_trainer::experiment::{
     Experiment, ExperimentSpec, SpecError, apply_override, parse_toml, read_text,
 };
-use regulus_trainer::run::{self, Inputs, Materials, Outcome as RunOutcome, Progress};
+use regulus_trainer::run::{self, Inputs, Materials, Outcome as RunOutcome, Progress, SplitScores};
 
 use crate::commit;
 use crate::failure::{Failure, Outcome};
@@ -23,12 +23,16 @@ pub struct Arguments {
     #[arg(long, default_value = "proreg")]
     method: String,
     /// Folder of images: train/<class>/*, flat <class>_<n>.<ext> files in train/ and test/, or <domain>/<class>/*;
-    /// or `world` or `world-base-to-novel` for the built-in world
+    /// or `world`, `world-base-to-novel`, `world-few-shot` or `world-long-tailed` for the built-in world
     #[arg(long)]
     data: String,
     /// Model folder in Hugging Face CLIPModel layout
     #[arg(long, default_value = "assets/world-clip")]
     model: PathBuf,
+    /// Image encoder of any pre-training, a folder or a weights file, that `tes` and `finetune` train in the place of
+    /// the model's image tower
+    #[arg(long)]
+    backbone: Option<PathBuf>,
     /// Domains to train on, for <domain>/<class>/* folders
     #[arg(long, value_delimiter = ',')]
     train_domains: Vec<String>,
@@ -107,7 +111,7 @@ fn experiment(arguments: &Arguments) -> Outcome<Experiment> {
     let mut document: toml::Table = parse_toml(&text, &origin).map_err(Failure::request)?;
     let mut value = |key: &str, value: toml::Value| document.insert(key.to_owned(), value);
     value("seed", toml::Value::Integer(i64::try_from(arguments.seed).map_err(Failure::request)?));
-    value("model", table([("path", text_of(&arguments.model.to_string_lossy()))]));
+    value("model", model(arguments));
     value("data", data(arguments)?);
     for assignment in &arguments.set {
         apply_override(&mut document, assignment).map_err(Failure::request)?;
@@ -140,16 +144,34 @@ fn recipe_path(method: &str) -> Outcome<PathBuf> {
     Err(Failure::Request(anyhow::anyhow!("no method is called `{method}`{hint}; known are {known}")))
 }
 
+fn model(arguments: &Arguments) -> toml::Value {
+    let path = |path: &Path| text_of(&path.to_string_lossy());
+    let entries = arguments.backbone.iter().map(|backbone| ("backbone", path(backbone)));
+    table(entries.chain([("path", path(&arguments.model))]))
+}
+
+/// The task of the built-in world that goes by this name, with the values of which a recipe has to say something.
+fn world(name: &str) -> Option<toml::Value> {
+    let values = match name {
+        "world" => vec![("strength", toml::Value::Float(0.85))],
+        "world-base-to-novel" => Vec::new(),
+        "world-few-shot" => vec![("shots", toml::Value::Integer(16))],
+        "world-long-tailed" => {
+            vec![("largest", toml::Value::Integer(200)), ("ratio", toml::Value::Float(100.0))]
+        }
+        _ => return None,
+    };
+    let kind = if name == "world" { "world-bias" } else { name };
+    Some(table(values.into_iter().chain([("kind", text_of(kind))])))
+}
+
 fn data(arguments: &Arguments) -> Outcome<toml::Value> {
-    if let "world" | "world-base-to-novel" = arguments.data.as_str() {
+    if let Some(world) = world(&arguments.data) {
         if !arguments.train_domains.is_empty() || !arguments.test_domains.is_empty() {
             let message = "the built-in world has no domains: leave out --train-domains and --test-domains";
             return Err(Failure::Request(anyhow::anyhow!(message)));
         }
-        if arguments.data == "world-base-to-novel" {
-            return Ok(table([("kind", text_of("world-base-to-novel"))]));
-        }
-        return Ok(table([("kind", text_of("world-bias")), ("strength", toml::Value::Float(0.85))]));
+        return Ok(world);
     }
     let list = |names: &[String]| toml::Value::Array(names.iter().map(|name| text_of(name)).collect());
     Ok(table([
@@ -164,13 +186,22 @@ fn text_of(text: &str) -> toml::Value {
     toml::Value::String(text.to_owned())
 }
 
-fn table<const N: usize>(entries: [(&str, toml::Value); N]) -> toml::Value {
+fn table<'a>(entries: impl IntoIterator<Item = (&'a str, toml::Value)>) -> toml::Value {
     toml::Value::Table(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
 fn print_materials(materials: &Materials) {
     for notice in &materials.pretrained.notices {
         println!("note: {notice}");
+    }
+    if let Some(loaded) = &materials.backbone {
+        println!("image encoder: {} tensors", loaded.backbone.shapes().len());
+        if !loaded.ignored.is_empty() {
+            let (others, first) = (loaded.ignored.len(), &loaded.ignored[0]);
+            println!(
+                "note: {others} other tensors of its file, such as {first}, are not part of it and were ignored"
+            );
+        }
     }
     if let Some(report) = &materials.report {
         println!("{report}");
@@ -189,16 +220,27 @@ fn print_materials(materials: &Materials) {
 }
 
 fn print_scores(outcome: &RunOutcome) {
-    let mut table = Table::new(["split", "images", "accuracy", "mean class accuracy"]);
-    for split in &outcome.splits {
-        table.row([
-            split.split.clone(),
-            split.images.to_string(),
-            format!("{:.2}", split.scores.accuracy),
-            format!("{:.2}", split.scores.mean_class_accuracy),
-        ]);
+    let differs = outcome.splits.iter().any(|split| split.scores.lacks_a_class());
+    let official = differs.then(|| "official".to_owned());
+    let headings = ["split", "images", "accuracy", "mean class accuracy"].map(str::to_owned);
+    let mut table = Table::new(headings.into_iter().chain(official));
+    for SplitScores { split, images, scores } in &outcome.splits {
+        let percent = |value: f64| format!("{value:.2}");
+        let official = scores.mean_class_accuracy_official.map_or_else(|| "undefined".to_owned(), percent);
+        let cells = [
+            split.clone(),
+            images.to_string(),
+            percent(scores.accuracy),
+            percent(scores.mean_class_accuracy),
+        ];
+        table.row(cells.into_iter().chain(differs.then_some(official)));
     }
     let training = format!("{} training images, seed {}", outcome.training_images, outcome.seed);
     let time = clock(std::time::Duration::from_secs_f64(outcome.seconds));
     println!("{} on {} ({training}, {time}), in percent:\n{table}", outcome.method, outcome.task);
+    if differs {
+        println!(
+            "the official mean over classes is undefined where a class has no image; ours leaves the class out"
+        );
+    }
 }

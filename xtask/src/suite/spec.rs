@@ -35,6 +35,9 @@ pub struct Suite {
     /// Optimisation of single methods, by name, where it differs.
     #[serde(default)]
     pub training_of: BTreeMap<String, TrainingConfig>,
+    /// Image encoders that single methods train in the place of the model's image tower, by name.
+    #[serde(default)]
+    pub backbone_of: BTreeMap<String, PathBuf>,
     /// Which methods run on which task, in the order of the table.
     pub runs: Vec<RunRow>,
     /// What is claimed of the results.
@@ -124,6 +127,7 @@ impl Suite {
             row.methods.iter().chain(&row.once).for_each(|name| known("method", name, methods(), "runs"));
         }
         self.training_of.keys().for_each(|name| known("method", name, methods(), "training_of"));
+        self.backbone_of.keys().for_each(|name| known("method", name, methods(), "backbone_of"));
         for claim in &self.claims {
             known("task", &claim.task, tasks(), &claim.id);
             let rows = self.runs.iter().filter(|row| row.task == claim.task);

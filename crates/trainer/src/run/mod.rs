@@ -1,6 +1,7 @@
 //! One experiment from start to end: data, model, method, training, evaluation, files.
 
 mod build;
+mod build_encoder;
 mod build_prompts;
 mod materials;
 mod outcome;
@@ -15,6 +16,7 @@ pub use outcome::{Outcome, OutcomeError, SplitScores};
 
 use crate::adapter::{self, AdapterCard, AdapterError};
 use crate::batches::{ImageSet, Sampler};
+use crate::class_texts::TextError;
 use crate::evaluate::{logits_of, score};
 use crate::experiment::{Experiment, ExperimentSpec};
 use crate::method::Method;
@@ -39,6 +41,9 @@ pub enum RunError {
     /// The prompts cannot be learned by this model.
     #[error(transparent)]
     Prompts(#[from] PromptError),
+    /// The texts of the classes cannot be made features.
+    #[error(transparent)]
+    Texts(#[from] TextError),
     /// A split asks for classes that the method does not know.
     #[error(
         "the split {split} has classes of its own, and {method} has outputs for its training classes only"
@@ -137,7 +142,7 @@ pub fn run(
     outcome::write_text(&folder.join("experiment.toml"), &recipe)?;
     let mut recorder = Recorder::in_folder(folder)?;
 
-    let preprocess = &materials.pretrained.preprocess;
+    let preprocess = materials.preprocess();
     let image_set = |images| ImageSet { images, preprocess, device };
     let training_images = image_set(&materials.task.train);
     let mut method =
@@ -165,13 +170,14 @@ pub fn run(
             experiment: materials.identity.clone(),
             recipe,
             base_sha256: materials.pretrained.sha256.clone(),
+            backbone_sha256: materials.backbone.as_ref().map(|loaded| loaded.sha256.clone()),
             class_names: materials.task.class_names.clone(),
             templates: materials.task.templates.clone(),
             preprocess: preprocess.clone(),
             precision: "f32".into(),
             accuracy: splits.iter().map(|split| (split.split.clone(), split.scores.accuracy)).collect(),
         };
-        adapter::save(&folder.join("adapter.safetensors"), &parameters, &card)?;
+        adapter::save(&folder.join("adapter.safetensors"), &parameters, &method.buffers(), &card)?;
     }
     if let Some(report) = &materials.report {
         outcome::write_json(&folder.join("data.json"), report)?;
@@ -218,6 +224,9 @@ fn evaluate<'a>(
         let scores = score(&logits, &split.images.labels, class_names.len());
         recorder.score(&split.name, "accuracy", scores.accuracy)?;
         recorder.score(&split.name, "mean_class_accuracy", scores.mean_class_accuracy)?;
+        if scores.lacks_a_class() {
+            recorder.score(&split.name, "mean_class_accuracy_official", f64::NAN)?;
+        }
         recorder.timing(&format!("evaluation {}", split.name), began)?;
         splits.push(SplitScores { split: split.name.clone(), images: split.images.len(), scores });
     }
