@@ -2,8 +2,10 @@
 
 pub mod folders;
 mod labelled;
+mod subset;
 mod task;
 pub mod world;
 
 pub use labelled::{LabelledImages, LabelledImagesError};
+pub use subset::{Subset, SubsetError, long_tailed_counts};
 pub use task::{Task, TestSplit, prompt};

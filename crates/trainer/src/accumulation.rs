@@ -3,6 +3,7 @@
 use crate::batches::{Batch, BatchSource};
 use crate::method::{Method, StepOutcome};
 use crate::parameters::Parameters;
+use crate::training::TrainError;
 
 /// A source whose consecutive batches are taken together, `count` for each optimiser step. A step never reaches into
 /// the next epoch: batches that are left over at the end of one are not used, as an image set's last partial batch is
@@ -32,21 +33,31 @@ impl<'a> Accumulation<'a> {
 
     /// The epoch of optimiser step `step` and the mean of its batches' outcomes: for a loss that is a mean over
     /// images, and batches of one size, that of one large batch. `None` where the source has ended.
+    ///
+    /// # Errors
+    /// [`TrainError::SmallBatch`] for a batch that the method cannot learn from.
     pub fn step(
         &self,
         step: usize,
         method: &dyn Method,
         parameters: &Parameters,
-    ) -> Option<(usize, StepOutcome)> {
+    ) -> Result<Option<(usize, StepOutcome)>, TrainError> {
+        let outcome = |batch: &Batch| {
+            let (images, smallest) = (batch.indices.len(), method.smallest_batch());
+            if images < smallest {
+                return Err(TrainError::SmallBatch { images, smallest, step });
+            }
+            Ok(method.step(parameters, batch))
+        };
         let mut batches = self.batches(step);
-        let first = batches.next()?;
-        let mut sum = method.step(parameters, &first);
+        let Some(first) = batches.next() else { return Ok(None) };
+        let mut sum = outcome(&first)?;
         let mut count = 1;
         for batch in batches {
-            sum = sum.plus(method.step(parameters, &batch));
+            sum = sum.plus(outcome(&batch)?);
             count += 1;
         }
-        Some((first.epoch, if count > 1 { sum.divided_by(count as f64) } else { sum }))
+        Ok(Some((first.epoch, if count > 1 { sum.divided_by(count as f64) } else { sum })))
     }
 }
 

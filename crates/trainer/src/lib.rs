@@ -5,6 +5,7 @@ pub mod adapter;
 pub mod aggregation;
 pub mod batches;
 pub mod checkpoint;
+pub mod class_texts;
 pub mod comparison;
 pub mod device;
 pub mod evaluate;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::accumulation::Accumulation;
 use crate::aggregation::{AggregationSpec, EpochAggregate};
 use crate::batches::{Augmentation, BatchSource};
-use crate::method::Method;
+use crate::method::{BufferError, Method};
 use crate::optim::{Optimiser, Rule, clip_global_norm};
 use crate::parameters::Parameters;
 use crate::recorder::{RecordError, Recorder, StepRecord};
@@ -94,6 +94,19 @@ pub enum TrainError {
         /// Base learning rate.
         learning_rate: f64,
     },
+    /// A batch is too small for the method.
+    #[error(
+        "step {step} has {images} images; the method normalises by the statistics of a batch and needs {smallest} or \
+         more: raise `training.batch`, or give more training images"
+    )]
+    SmallBatch {
+        /// Images of the batch.
+        images: usize,
+        /// Fewest images of a batch.
+        smallest: usize,
+        /// 0-based step.
+        step: usize,
+    },
     /// The parameters of the epochs could not be aggregated.
     #[error(transparent)]
     Aggregation(#[from] AggregationError),
@@ -103,6 +116,9 @@ pub enum TrainError {
     /// A saved state is of another training.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Saved buffers are of another method.
+    #[error("the saved state does not fit the method: {0}")]
+    Buffers(#[from] BufferError),
 }
 
 /// A step that has been taken.
@@ -120,7 +136,7 @@ pub struct Taken<'a> {
 
 /// A training under way.
 pub struct Training<'a> {
-    method: &'a dyn Method,
+    method: &'a mut dyn Method,
     batches: Accumulation<'a>,
     config: &'a TrainingConfig,
     parameters: Parameters,
@@ -172,6 +188,7 @@ impl<'a> Training<'a> {
             (None, None) => None,
             _ => return Err(StateError { reason: "the aggregation differs".into() }.into()),
         };
+        self.method.restore_buffers(&state.buffers)?;
         let optimiser = self.optimiser.with_memory(state.memory);
         Ok(Self { parameters: state.parameters, optimiser, aggregate, done: state.done, ..self })
     }
@@ -183,6 +200,7 @@ impl<'a> Training<'a> {
             parameters: self.parameters.clone(),
             memory: self.optimiser.memory().clone(),
             aggregate: self.aggregate.as_ref().map(EpochAggregate::state),
+            buffers: self.method.buffers(),
         }
     }
 
@@ -195,9 +213,8 @@ impl<'a> Training<'a> {
         if step == self.total {
             return Ok(None);
         }
-        let Some((epoch, mut outcome)) = self.batches.step(step, self.method, &self.parameters) else {
-            return Ok(None);
-        };
+        let taken = self.batches.step(step, self.method, &self.parameters)?;
+        let Some((epoch, mut outcome)) = taken else { return Ok(None) };
         if !outcome.loss.is_finite() {
             let learning_rate = config.learning_rate;
             return Err(TrainError::NonFinite { loss: outcome.loss, step, learning_rate });

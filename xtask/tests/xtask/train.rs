@@ -117,3 +117,11 @@ fn pretraining_leaves_a_model_that_trains() {
     let runs = folder.path().join("runs");
     train(&data, &runs, &["--model", text(&out)]).with_code(0);
 }
+
+#[test]
+fn published_recipes_are_valid() {
+    for recipe in std::fs::read_dir(crate::support::root().join("recipes/published")).unwrap() {
+        let recipe = recipe.unwrap().path();
+        xtask(&["train", "--data", "world", "--method", text(&recipe), "--print"]).with_code(0);
+    }
+}

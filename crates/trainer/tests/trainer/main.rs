@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod accumulation;
+mod encoder_runs;
+mod encoder_tuning;
 mod masks;
 mod objectives;
 mod prompts;
 mod support;
-mod tes;
 mod world_clip;
