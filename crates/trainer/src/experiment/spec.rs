@@ -106,8 +106,10 @@ pub enum HeadInit {
     /// Text features of the class prompts.
     #[default]
     Prompt,
-    /// Random weights.
+    /// Random weights, one linear layer.
     Fresh,
+    /// Random weights, ProReg's network of two linear layers.
+    Promptless,
 }
 
 /// The classifier head of a fine-tuned tower.
@@ -117,7 +119,7 @@ pub struct HeadSpec {
     /// What it starts from (default `prompt`).
     #[serde(default)]
     pub init: HeadInit,
-    /// Whether the text features are trained (default true; a fresh head always is).
+    /// Whether the text features are trained (default true; the layers of other heads always are).
     #[serde(default = "yes")]
     pub trained: bool,
     /// Whether the logit scale is trained (default false).
@@ -276,9 +278,13 @@ impl MethodSpec {
             Self::LinearProbe { solver: SolverSpec::Lbfgs, .. } => format!("{name}-lbfgs"),
             Self::LinearProbe { solver: SolverSpec::Sgd, .. } => format!("{name}-sgd"),
             Self::Finetune { head, label_smoothing } => {
-                let fresh = if head.init == HeadInit::Fresh { "-fresh" } else { "" };
+                let init = match head.init {
+                    HeadInit::Prompt => "",
+                    HeadInit::Fresh => "-fresh",
+                    HeadInit::Promptless => "-promptless",
+                };
                 let smoothed = if *label_smoothing > 0.0 { "-smoothed" } else { "" };
-                format!("{name}{fresh}{smoothed}")
+                format!("{name}{init}{smoothed}")
             }
             Self::Proreg { form: WeightForm::Prob, .. } => format!("{name}-prob"),
             Self::Proreg { form: WeightForm::Exp10, .. } => format!("{name}-exp10"),

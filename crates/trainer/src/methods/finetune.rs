@@ -42,7 +42,7 @@ pub enum Regulariser {
     L2Sp {
         /// Strength for parameters that have a pre-trained start: the tower and a prompt-initialised head.
         alpha: f64,
-        /// Strength of the decay to 0 of a fresh head.
+        /// Strength of the decay to 0 of a fresh or promptless head.
         beta: f64,
     },
 }
@@ -97,7 +97,7 @@ impl FineTune {
 
     fn spring(&self, parameters: &Parameters, alpha: f64, beta: f64) -> Option<Tensor<1>> {
         let pulled = |fresh: bool| {
-            parameters.iter().filter(move |(name, _)| name.starts_with("head.") == fresh).filter_map(
+            parameters.iter().filter(move |(name, _)| Head::is_fresh(name) == fresh).filter_map(
                 move |(name, leaf)| {
                     let origin = match fresh {
                         true => leaf.value.zeros_like(),

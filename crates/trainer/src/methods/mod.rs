@@ -3,8 +3,10 @@
 mod finetune;
 mod head;
 mod lbfgs;
+mod linear_layer;
 mod linear_probe;
 mod masks;
+mod promptless;
 pub mod prompts;
 mod tes;
 

@@ -94,6 +94,7 @@ fn fine_tune(
     let start = match head.init {
         HeadInit::Prompt => HeadStart::Prompt(features),
         HeadInit::Fresh => HeadStart::Fresh { classes: class_names.len(), seed },
+        HeadInit::Promptless => HeadStart::Promptless { classes: class_names.len(), seed },
     };
     let head = Head::new(&pretrained.clip, start, head.trained, head.scale_trained);
     Ok(FineTune::new(pretrained.clip.clone(), head, teacher, regulariser))
