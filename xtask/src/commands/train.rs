@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use anyhow::Context;
 use regulus_trainer::device;
 use regulus_trainer::experiment::{
-    Experiment, ExperimentSpec, SpecError, apply_override, parse_toml, read_text,
+    EnsembleSpace, Experiment, ExperimentSpec, SpecError, apply_override, parse_toml, read_text,
 };
 use regulus_trainer::run::{self, Inputs, Materials, Outcome as RunOutcome, Progress};
 
@@ -201,4 +201,21 @@ fn print_scores(outcome: &RunOutcome) {
     let training = format!("{} training images, seed {}", outcome.training_images, outcome.seed);
     let time = clock(std::time::Duration::from_secs_f64(outcome.seconds));
     println!("{} on {} ({training}, {time}), in percent:\n{table}", outcome.method, outcome.task);
+    print_ensemble(outcome);
+}
+
+fn print_ensemble(outcome: &RunOutcome) {
+    let Some(first) = outcome.ensemble.first() else { return };
+    let splits = first.splits.iter().map(|split| split.split.as_str());
+    let mut table = Table::new(std::iter::once("share").chain(splits));
+    for mixture in &outcome.ensemble {
+        let accuracies = mixture.splits.iter().map(|split| format!("{:.2}", split.scores.accuracy));
+        table.row(std::iter::once(mixture.share.to_string()).chain(accuracies));
+    }
+    println!(
+        "accuracy of share x trained + (1 - share) x zero-shot {}, in percent:\n{table}",
+        match first.space {
+            EnsembleSpace::Logits => "logits",
+        }
+    );
 }

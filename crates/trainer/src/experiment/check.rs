@@ -66,6 +66,9 @@ impl Experiment {
             }
             (None, false) => {}
         }
+        if let Some(ensemble) = &spec.ensemble {
+            ensemble.check(&spec.method, &mut faults);
+        }
         if faults.0.is_empty() { Ok(Self { spec }) } else { Err(ExperimentFaults(faults.0)) }
     }
 

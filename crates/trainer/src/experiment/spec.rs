@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::ensemble_spec::EnsembleSpec;
 use super::prompt_specs::{CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, PromptsrcSpec, VptSpec};
 use crate::training::TrainingConfig;
 
@@ -22,6 +23,9 @@ pub struct ExperimentSpec {
     /// How to optimise; absent for methods that take no gradient steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingConfig>,
+    /// Mixtures with the zero-shot model that are tested too (default: none).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ensemble: Option<EnsembleSpec>,
 }
 
 /// Where the pre-trained model lies.

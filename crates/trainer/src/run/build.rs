@@ -1,6 +1,7 @@
 //! From the words of a spec to a method over a loaded model.
 
-use regulus_clip::{Pretrained, TokenizeError};
+use burn::tensor::Tensor;
+use regulus_clip::TokenizeError;
 use regulus_datasets::Task;
 use regulus_losses::TeacherWeight;
 
@@ -25,8 +26,7 @@ pub(super) fn method(
 ) -> Result<Box<dyn Method>, RunError> {
     let Materials { pretrained, task, .. } = materials;
     let prompts = PromptBuilder { materials, class_names, seed: spec.seed };
-    let tune =
-        |head: &HeadSpec, regulariser| fine_tune(pretrained, task, class_names, spec.seed, head, regulariser);
+    let tune = |head: &HeadSpec, regulariser| fine_tune(materials, class_names, spec.seed, head, regulariser);
     let method: Box<dyn Method> = match &spec.method {
         MethodSpec::ZeroShot { templates } => {
             let count = match templates {
@@ -77,27 +77,39 @@ pub(super) fn method(
     Ok(method)
 }
 
+/// The original model with its hand template, the first: what regularises and is mixed with a trained model.
+pub(super) fn zero_shot(materials: &Materials, class_names: &[String]) -> Result<ZeroShot, TokenizeError> {
+    let clip = &materials.pretrained.clip;
+    Ok(ZeroShot::new(clip.clone(), hand_written(materials, class_names)?))
+}
+
+/// Raw text features of the first template, `[classes, embed]`.
+fn hand_written(materials: &Materials, class_names: &[String]) -> Result<Tensor<2>, TokenizeError> {
+    let Materials { pretrained, task, .. } = materials;
+    let single = &task.templates[..task.templates.len().min(1)];
+    let prompts = tokenize(pretrained, class_names, single)?;
+    Ok(text_features(&pretrained.clip, &prompts, Averaging::UnitFirst))
+}
+
 /// The first template writes the classifier and the teacher (design rule: the teacher is the original model
 /// with its hand template).
 fn fine_tune(
-    pretrained: &Pretrained,
-    task: &Task,
+    materials: &Materials,
     class_names: &[String],
     seed: u64,
     head: &HeadSpec,
     regulariser: Regulariser,
 ) -> Result<FineTune, TokenizeError> {
-    let single = &task.templates[..task.templates.len().min(1)];
-    let prompts = tokenize(pretrained, class_names, single)?;
-    let features = text_features(&pretrained.clip, &prompts, Averaging::UnitFirst);
-    let teacher = ZeroShot::new(pretrained.clip.clone(), features.clone());
+    let clip = &materials.pretrained.clip;
+    let features = hand_written(materials, class_names)?;
+    let teacher = ZeroShot::new(clip.clone(), features.clone());
     let start = match head.init {
         HeadInit::Prompt => HeadStart::Prompt(features),
         HeadInit::Fresh => HeadStart::Fresh { classes: class_names.len(), seed },
         HeadInit::Promptless => HeadStart::Promptless { classes: class_names.len(), seed },
     };
-    let head = Head::new(&pretrained.clip, start, head.trained, head.scale_trained);
-    Ok(FineTune::new(pretrained.clip.clone(), head, teacher, regulariser))
+    let head = Head::new(clip, start, head.trained, head.scale_trained);
+    Ok(FineTune::new(clip.clone(), head, teacher, regulariser))
 }
 
 /// The probe at the optimum of its regularised objective.

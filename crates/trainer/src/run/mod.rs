@@ -2,6 +2,7 @@
 
 mod build;
 mod build_prompts;
+mod ensemble;
 mod materials;
 mod outcome;
 
@@ -10,8 +11,12 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
+pub use ensemble::EnsembleScores;
 pub use materials::{DataError, Inputs, Materials};
 pub use outcome::{Outcome, OutcomeError, SplitScores};
+
+use ensemble::Sweep;
+use outcome::Evaluation;
 
 use crate::adapter::{self, AdapterCard, AdapterError};
 use crate::batches::{ImageSet, Sampler};
@@ -159,7 +164,7 @@ pub fn run(
     recorder.timing("training", began)?;
 
     let trained = Trained { spec: experiment.spec(), method: method.as_ref(), parameters: &parameters };
-    let splits = evaluate(&trained, materials, &image_set, &mut recorder, progress)?;
+    let evaluation = evaluate(&trained, materials, &image_set, &mut recorder, progress)?;
     if !parameters.is_empty() {
         let card = AdapterCard {
             experiment: materials.identity.clone(),
@@ -169,14 +174,18 @@ pub fn run(
             templates: materials.task.templates.clone(),
             preprocess: preprocess.clone(),
             precision: "f32".into(),
-            accuracy: splits.iter().map(|split| (split.split.clone(), split.scores.accuracy)).collect(),
+            accuracy: evaluation
+                .splits
+                .iter()
+                .map(|split| (split.split.clone(), split.scores.accuracy))
+                .collect(),
         };
         adapter::save(&folder.join("adapter.safetensors"), &parameters, &card)?;
     }
     if let Some(report) = &materials.report {
         outcome::write_json(&folder.join("data.json"), report)?;
     }
-    let outcome = Outcome::new(experiment, materials, splits, parameters.count(), began.elapsed());
+    let outcome = Outcome::new(experiment, materials, evaluation, parameters.count(), began.elapsed());
     outcome.save(folder)?;
     Ok(outcome)
 }
@@ -194,10 +203,11 @@ fn evaluate<'a>(
     image_set: &dyn Fn(&'a regulus_datasets::LabelledImages) -> ImageSet<'a>,
     recorder: &mut Recorder,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Vec<SplitScores>, RunError> {
+) -> Result<Evaluation, RunError> {
     let Trained { spec, method, parameters } = *trained;
     let total = materials.task.tests.len();
     let mut splits = Vec::with_capacity(total);
+    let mut sweep = Sweep::new(spec.ensemble.as_ref());
     for (done, split) in materials.task.tests.iter().enumerate() {
         progress(Progress::Evaluation { done, total });
         let began = Instant::now();
@@ -218,9 +228,14 @@ fn evaluate<'a>(
         let scores = score(&logits, &split.images.labels, class_names.len());
         recorder.score(&split.name, "accuracy", scores.accuracy)?;
         recorder.score(&split.name, "mean_class_accuracy", scores.mean_class_accuracy)?;
+        if !sweep.is_empty() {
+            let zero_shot = build::zero_shot(materials, class_names)?;
+            let frozen = logits_of(&zero_shot, &zero_shot.parameters(), &images);
+            sweep.add(split, class_names.len(), &logits, &frozen, recorder)?;
+        }
         recorder.timing(&format!("evaluation {}", split.name), began)?;
         splits.push(SplitScores { split: split.name.clone(), images: split.images.len(), scores });
     }
     progress(Progress::Evaluation { done: total, total });
-    Ok(splits)
+    Ok(Evaluation { splits, ensemble: sweep.finish() })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Materials;
+use super::{EnsembleScores, Materials};
 use crate::evaluate::Scores;
 use crate::experiment::{Experiment, RESULTS_VERSION};
 
@@ -71,13 +71,22 @@ pub struct Outcome {
     pub seconds: f64,
     /// Scores by split.
     pub splits: Vec<SplitScores>,
+    /// Scores of the mixtures with the zero-shot model, in the order of the experiment's shares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ensemble: Vec<EnsembleScores>,
+}
+
+/// What testing ended with.
+pub(super) struct Evaluation {
+    pub splits: Vec<SplitScores>,
+    pub ensemble: Vec<EnsembleScores>,
 }
 
 impl Outcome {
     pub(super) fn new(
         experiment: &Experiment,
         materials: &Materials,
-        splits: Vec<SplitScores>,
+        evaluation: Evaluation,
         trained_values: usize,
         elapsed: Duration,
     ) -> Self {
@@ -94,7 +103,8 @@ impl Outcome {
             training_images: materials.task.train.len(),
             trained_values,
             seconds: elapsed.as_secs_f64(),
-            splits,
+            splits: evaluation.splits,
+            ensemble: evaluation.ensemble,
         }
     }
 
