@@ -2,7 +2,7 @@
 //! own, and the teacher of the regularised ones.
 
 use burn::tensor::Tensor;
-use regulus_clip::{Clip, Injection, normalise};
+use regulus_clip::{Clip, Injection, Precision, normalise};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{Batch, ImageSet};
@@ -21,9 +21,9 @@ pub enum Averaging {
 }
 
 /// Raw text features `[classes, embed]` of tokenised prompts, averaged over templates
-/// (`prompts[template][class]`).
+/// (`prompts[template][class]`). They are computed once, and so in f32, whatever the model computes in.
 pub fn text_features(clip: &Clip, prompts: &[Vec<Vec<u32>>], averaging: Averaging) -> Tensor<2> {
-    let none = Injection::none();
+    let (clip, none) = (clip.clone().computing_in(Precision::F32), Injection::none());
     let encoded = prompts.iter().map(|ids| {
         let features = clip.encode_text(ids, &none);
         match averaging {

@@ -75,6 +75,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         return Err(Failure::request(anyhow::anyhow!(message)));
     }
     check_training_config(&recipe.training).map_err(Failure::request)?;
+    let precision = recipe.training.precision;
+    device::check_precision(&device, &arguments.device, precision).map_err(Failure::request)?;
     if !(1..=MOST_IMAGES).contains(&recipe.images) {
         let message = format!("images is {}; expected 1 to {MOST_IMAGES}", recipe.images);
         return Err(Failure::Request(anyhow::anyhow!(message)));
@@ -97,9 +99,15 @@ pub fn run(arguments: &Arguments) -> Outcome {
 
     let context = recipe.model.text.context;
     let words_only_batches = recipe.words_only_steps.saturating_mul(recipe.training.accumulate);
-    let mut method =
-        Pretraining::new(clip, context, &set.scenes, &tokenizer, words_only_batches, recipe.seed)
-            .map_err(Failure::request)?;
+    let mut method = Pretraining::new(
+        clip.computing_in(precision),
+        context,
+        &set.scenes,
+        &tokenizer,
+        words_only_batches,
+        recipe.seed,
+    )
+    .map_err(Failure::request)?;
     let source = Sampler {
         images: ImageSet { images: &set.images, preprocess: &preprocess, device: &device },
         seed: recipe.seed,

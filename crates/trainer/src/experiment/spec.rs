@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use regulus_clip::Precision;
 use serde::{Deserialize, Serialize};
 
 use super::ensemble_spec::EnsembleSpec;
@@ -246,6 +247,13 @@ pub enum MethodSpec {
 
 fn unit() -> f64 {
     1.0
+}
+
+impl ExperimentSpec {
+    /// What the towers compute in.
+    pub fn precision(&self) -> Precision {
+        self.training.as_ref().map_or(Precision::F32, |training| training.precision)
+    }
 }
 
 impl DataSpec {

@@ -6,13 +6,14 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use regulus_clip::{LoadError, Pretrained, ResolutionError, TokenizeError};
+use regulus_clip::{LoadError, Precision, Pretrained, ResolutionError, TokenizeError};
 use regulus_datasets::folders::{self, FolderError, FolderListing, FolderReport, FolderRequest};
 use regulus_datasets::world::{TestSet, TestSize, base_to_novel_task, bias_task};
 use regulus_datasets::{LabelledImages, Task};
 use regulus_images::{Preprocess, RgbImage};
 
 use super::Progress;
+use crate::device::{PrecisionError, check_precision};
 use crate::experiment::{DataSpec, Experiment};
 use crate::prompts::tokenize;
 
@@ -31,6 +32,9 @@ pub enum DataError {
     /// The model cannot be brought to the resolution that was asked for.
     #[error("`model.resolution`: {0}")]
     Resolution(#[from] ResolutionError),
+    /// The device lacks the number format that was asked for.
+    #[error("`training.precision`: {0}")]
+    Precision(#[from] PrecisionError),
     /// There is nothing to test on.
     #[error(
         "{} has no test images: add a test folder, name test domains, or hold out a share of train", .path.display()
@@ -53,7 +57,7 @@ pub struct Inputs {
     /// Identity of the experiment on these inputs.
     pub identity: String,
     source: Source,
-    device_kind: String,
+    backend: String,
     commit: Option<String>,
 }
 
@@ -66,12 +70,12 @@ enum Source {
 }
 
 impl Inputs {
-    /// Lists the data and digests the model's files. `device_kind` is part of the identity, such as
-    /// `cpu-f32`.
+    /// Lists the data and digests the model's files. The device's backend, such as `cpu`
+    /// ([`kind`](crate::device::kind)), is part of the identity.
     ///
     /// # Errors
     /// [`DataError`] with the path at fault.
-    pub fn check(experiment: &Experiment, device_kind: &str) -> Result<Self, DataError> {
+    pub fn check(experiment: &Experiment, backend: &str) -> Result<Self, DataError> {
         let spec = experiment.spec();
         let source = match &spec.data {
             DataSpec::WorldBias { strength, test_images, development } => {
@@ -100,8 +104,8 @@ impl Inputs {
             Source::World { .. } | Source::WorldBaseToNovel { .. } => "world".to_owned(),
             Source::Folder { listing, .. } => listing.fingerprint(),
         };
-        let identity = experiment.identity(&model, &data, device_kind)?;
-        Ok(Self { identity, source, device_kind: device_kind.to_owned(), commit: None })
+        let identity = experiment.identity(&model, &data, &device_kind(backend, spec.precision()))?;
+        Ok(Self { identity, source, backend: backend.to_owned(), commit: None })
     }
 
     /// Notes which commit of the code makes the run, for its record only.
@@ -121,11 +125,14 @@ impl Inputs {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Materials, DataError> {
         let spec = experiment.spec();
+        check_precision(device, &self.backend, spec.precision())?;
         let pretrained = Pretrained::load(&spec.model.path, device)?;
         let pretrained = match spec.model.resolution {
             Some(resolution) => pretrained.at_resolution(resolution)?,
             None => pretrained,
         };
+        let clip = pretrained.clip.clone().computing_in(spec.precision());
+        let pretrained = Pretrained { clip, ..pretrained };
         let preprocess = &pretrained.preprocess;
         let (task, report) = match self.source {
             Source::World { strength, size } => {
@@ -142,9 +149,15 @@ impl Inputs {
                 (Task { templates, ..task }, Some(report))
             }
         };
-        let Self { identity, device_kind, commit, .. } = self;
+        let Self { identity, backend, commit, .. } = self;
+        let device_kind = device_kind(&backend, spec.precision());
         Ok(Materials { pretrained, task, report, identity, device_kind, commit })
     }
+}
+
+/// Backend and precision in one word, such as `cpu-f32`.
+fn device_kind(backend: &str, precision: Precision) -> String {
+    format!("{backend}-{}", precision.name())
 }
 
 /// Everything a run works on.

@@ -28,7 +28,7 @@ fn experiment(data: &str, method: &str, ensemble: &str) -> Result<Experiment, St
 fn outcome(data: &str, method: &str, ensemble: &str) -> (Outcome, Vec<serde_json::Value>) {
     let (folder, device) = (tempfile::tempdir().unwrap(), device());
     let experiment = experiment(data, method, ensemble).unwrap();
-    let inputs = Inputs::check(&experiment, "cpu-f32").unwrap();
+    let inputs = Inputs::check(&experiment, "cpu").unwrap();
     let materials = inputs.load(&experiment, &device, &|_| {}).unwrap();
     let outcome = run(&experiment, &materials, folder.path(), &device, &mut |_| {}).unwrap();
     assert_eq!(Outcome::load(folder.path()).unwrap().as_ref(), Some(&outcome));

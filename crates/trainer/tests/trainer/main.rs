@@ -6,6 +6,7 @@ mod accumulation;
 mod ensemble;
 mod masks;
 mod objectives;
+mod precision;
 mod prompts;
 mod support;
 mod tes;
