@@ -8,6 +8,7 @@
 mod commands;
 mod commit;
 mod failure;
+mod interrupt;
 mod progress;
 mod suite;
 mod table;
@@ -15,6 +16,8 @@ mod table;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use failure::Failure;
 
 use commands::{check, data, pretrain, reproduce, run_experiment, train, verify};
 
@@ -59,7 +62,10 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            match &failure {
+                Failure::Stopped(_) => eprintln!("{failure}"),
+                _ => eprintln!("error: {failure}"),
+            }
             failure.exit_code()
         }
     }

@@ -4,6 +4,7 @@ pub mod accumulation;
 pub mod adapter;
 pub mod aggregation;
 pub mod batches;
+pub mod checkpoint;
 pub mod comparison;
 pub mod device;
 pub mod evaluate;
@@ -23,4 +24,5 @@ pub mod templates;
 #[cfg(test)]
 mod testing;
 pub mod training;
+pub mod training_state;
 pub mod zero_shot;

@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use anyhow::Context;
 use regulus_trainer::device;
 use regulus_trainer::experiment::{
     EnsembleSpace, Experiment, ExperimentSpec, SpecError, apply_override, parse_toml, read_text,
 };
-use regulus_trainer::run::{self, Inputs, Materials, Outcome as RunOutcome, Progress};
+use regulus_trainer::run::{self, Control, Inputs, Materials, Outcome as RunOutcome, Progress};
 
 use crate::commit;
 use crate::failure::{Failure, Outcome};
+use crate::interrupt::Interruption;
 use crate::progress::{Line, clock};
 use crate::table::Table;
 
@@ -47,9 +49,12 @@ pub struct Arguments {
     /// Folder of all runs
     #[arg(long, default_value = "runs")]
     runs: PathBuf,
-    /// Run again although a finished run of the same experiment exists
+    /// Run again from the beginning although a run of the same experiment exists, finished or not
     #[arg(long)]
     force: bool,
+    /// Longest time between two checkpoints; there is one after every epoch besides
+    #[arg(long, default_value_t = 15, value_name = "MINUTES")]
+    checkpoint_minutes: u64,
     /// Print the experiment in full and stop
     #[arg(long)]
     print: bool,
@@ -92,7 +97,16 @@ pub fn run(arguments: &Arguments) -> Outcome {
             line.step(done, total);
         }
     };
-    let outcome = run::run(&experiment, &materials, &folder, &device, &mut tell).map_err(Failure::work)?;
+    let asked = Interruption::listen()?;
+    let stop = || asked.asked();
+    let mut note = |message: &str| eprintln!("note: {message}");
+    let control = Control {
+        stop: &stop,
+        checkpoint_every: Duration::from_secs(60 * arguments.checkpoint_minutes),
+        fresh: arguments.force,
+        ..Control::watching(&mut tell, &mut note)
+    };
+    let outcome = run::run(&experiment, &materials, &folder, &device, control).map_err(Failure::of_run)?;
     line.finish("trained and evaluated");
     print_scores(&outcome);
     println!("wrote {}", folder.display());

@@ -6,6 +6,7 @@ mod data;
 mod errors;
 mod help;
 mod reproduce;
+mod resume;
 mod support;
 mod train;
 mod verify;

@@ -9,6 +9,11 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// The binary under test.
+pub fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_xtask").into()
+}
+
 /// What a command left behind.
 pub struct Ended {
     pub code: i32,
@@ -44,8 +49,7 @@ impl Ended {
 }
 
 pub fn xtask(arguments: &[&str]) -> Ended {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).current_dir(root()).output().unwrap();
+    let output = Command::new(program()).args(arguments).current_dir(root()).output().unwrap();
     Ended {
         code: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),

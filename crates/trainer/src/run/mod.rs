@@ -5,9 +5,10 @@ mod build_prompts;
 mod ensemble;
 mod materials;
 mod outcome;
+mod resumable;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 
@@ -17,17 +18,20 @@ pub use outcome::{Outcome, OutcomeError, SplitScores};
 
 use ensemble::Sweep;
 use outcome::Evaluation;
+use resumable::Earlier;
 
 use crate::adapter::{self, AdapterCard, AdapterError};
 use crate::batches::{ImageSet, Sampler};
+use crate::checkpoint::CheckpointError;
 use crate::evaluate::{logits_of, score};
 use crate::experiment::{Experiment, ExperimentSpec};
+use crate::files;
 use crate::method::Method;
 use crate::methods::ProbeError;
 use crate::methods::prompts::PromptError;
 use crate::parameters::Parameters;
 use crate::recorder::{RecordError, Recorder};
-use crate::training::{Taken, TrainError, train};
+use crate::training::TrainError;
 
 /// Why a run did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +89,25 @@ pub enum RunError {
     /// The experiment cannot be written down.
     #[error("the experiment cannot be written as TOML: {0}")]
     Toml(#[from] toml::ser::Error),
+    /// A checkpoint could not be written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Another process works on the run.
+    #[error("another process is working on {path}; wait until it has finished, or stop it")]
+    Locked {
+        /// The run's folder.
+        path: PathBuf,
+    },
+    /// The run was asked to stop, and its state is saved.
+    #[error(
+        "stopped after step {done} of {total}; run the same command again, without --force, to go on from there"
+    )]
+    Stopped {
+        /// Steps taken.
+        done: usize,
+        /// Steps of the run.
+        total: usize,
+    },
 }
 
 /// What a run reports while it works.
@@ -113,6 +136,33 @@ pub enum Progress {
     },
 }
 
+/// How a run is watched and stopped.
+pub struct Control<'a> {
+    /// Sees all progress.
+    pub progress: &'a mut dyn FnMut(Progress),
+    /// Sees what a person should know: that a run goes on, or that a checkpoint is damaged.
+    pub notice: &'a mut dyn FnMut(&str),
+    /// Asked after every step: whether to save and to stop.
+    pub stop: &'a dyn Fn() -> bool,
+    /// Longest time between two checkpoints. There is one after every epoch besides.
+    pub checkpoint_every: Duration,
+    /// Whether the run starts anew whatever an earlier process has left.
+    pub fresh: bool,
+}
+
+impl<'a> Control<'a> {
+    /// Watches a run that nothing stops, with a checkpoint every 15 minutes.
+    pub fn watching(progress: &'a mut dyn FnMut(Progress), notice: &'a mut dyn FnMut(&str)) -> Self {
+        Self {
+            progress,
+            notice,
+            stop: &|| false,
+            checkpoint_every: resumable::CHECKPOINT_EVERY,
+            fresh: false,
+        }
+    }
+}
+
 /// The name of a run's folder: readable, and unique by the identity.
 pub fn folder_name(experiment: &Experiment, identity: &str) -> String {
     let spec = experiment.spec();
@@ -122,7 +172,8 @@ pub fn folder_name(experiment: &Experiment, identity: &str) -> String {
 
 /// Runs a checked experiment on loaded materials and writes its folder: `experiment.toml`,
 /// `metrics.jsonl`, `timing.jsonl`, `adapter.safetensors` (if anything was trained), `data.json` (for images on
-/// disk) and, last of all, `outcome.json`.
+/// disk) and, last of all, `outcome.json`. A run that an earlier process did not finish goes on from its last
+/// checkpoint, with the numbers it would have had without the interruption.
 ///
 /// # Errors
 /// [`RunError`] with the file or value at fault.
@@ -131,16 +182,19 @@ pub fn run(
     materials: &Materials,
     folder: &Path,
     device: &Device,
-    progress: &mut dyn FnMut(Progress),
+    mut control: Control<'_>,
 ) -> Result<Outcome, RunError> {
     let began = Instant::now();
-    let made = std::fs::create_dir_all(folder);
-    made.map_err(|source| RunError::Folder { path: folder.to_owned(), source })?;
+    let at_fault = |source| RunError::Folder { path: folder.to_owned(), source };
+    std::fs::create_dir_all(folder).map_err(at_fault)?;
+    let lock = files::lock(&folder.join("run.lock")).map_err(at_fault)?;
+    let _held_to_the_end = lock.ok_or_else(|| RunError::Locked { path: folder.to_owned() })?;
     // From here on the folder holds an unfinished run, whatever it held before.
     Outcome::remove(folder)?;
     let recipe = experiment.canonical_toml()?;
     outcome::write_text(&folder.join("experiment.toml"), &recipe)?;
-    let mut recorder = Recorder::in_folder(folder)?;
+    let mut work = Earlier::find(folder, &materials.identity, device, &mut control)?;
+    let spent = work.seconds();
 
     let preprocess = &materials.pretrained.preprocess;
     let image_set = |images| ImageSet { images, preprocess, device };
@@ -155,16 +209,14 @@ pub fn run(
                 batch: config.batch,
                 augmentation: config.augmentation,
             };
-            let mut step =
-                |taken: Taken<'_>| progress(Progress::Training { done: taken.done, total: taken.total });
-            train(method.as_mut(), &sampler, config, &mut recorder, &mut step)?
+            work.train(method.as_mut(), &sampler, config, &mut control, began)?
         }
         None => method.parameters(),
     };
-    recorder.timing("training", began)?;
+    work.recorder.timing("training", began)?;
 
     let trained = Trained { spec: experiment.spec(), method: method.as_ref(), parameters: &parameters };
-    let evaluation = evaluate(&trained, materials, &image_set, &mut recorder, progress)?;
+    let evaluation = evaluate(&trained, materials, &image_set, &mut work.recorder, control.progress)?;
     if !parameters.is_empty() {
         let card = AdapterCard {
             experiment: materials.identity.clone(),
@@ -185,8 +237,10 @@ pub fn run(
     if let Some(report) = &materials.report {
         outcome::write_json(&folder.join("data.json"), report)?;
     }
-    let outcome = Outcome::new(experiment, materials, evaluation, parameters.count(), began.elapsed());
+    let seconds = spent + began.elapsed().as_secs_f64();
+    let outcome = Outcome::new(experiment, materials, evaluation, parameters.count(), seconds);
     outcome.save(folder)?;
+    work.checkpoints.remove()?;
     Ok(outcome)
 }
 

@@ -1,7 +1,6 @@
 //! What a finished run says of itself. Its presence is what makes a run finished.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +66,7 @@ pub struct Outcome {
     pub training_images: usize,
     /// Number of trained values.
     pub trained_values: usize,
-    /// Wall-clock seconds.
+    /// Wall-clock seconds, of all processes that worked on the run.
     pub seconds: f64,
     /// Scores by split.
     pub splits: Vec<SplitScores>,
@@ -88,7 +87,7 @@ impl Outcome {
         materials: &Materials,
         evaluation: Evaluation,
         trained_values: usize,
-        elapsed: Duration,
+        seconds: f64,
     ) -> Self {
         let spec = experiment.spec();
         Self {
@@ -102,7 +101,7 @@ impl Outcome {
             class_names: materials.task.class_names.clone(),
             training_images: materials.task.train.len(),
             trained_values,
-            seconds: elapsed.as_secs_f64(),
+            seconds,
             splits: evaluation.splits,
             ensemble: evaluation.ensemble,
         }

@@ -8,7 +8,7 @@ use regulus_trainer::batches::BatchSource;
 use regulus_trainer::experiment::{Experiment, parse_toml};
 use regulus_trainer::method::Method;
 use regulus_trainer::methods::{MaskPart, MaskSettings, MaskTargets, MaskTuning, SeededDraws};
-use regulus_trainer::run::{Inputs, Outcome, run};
+use regulus_trainer::run::{Control, Inputs, Outcome, run};
 use regulus_trainer::zero_shot::{Averaging, ZeroShot, text_features};
 
 use crate::support::{Case, RecordedBatches, device, host, tiny_clip, token_rows};
@@ -42,7 +42,9 @@ fn losses(method: &str, steps: usize, precision: &str) -> (Vec<f64>, Outcome) {
     let (folder, device) = (tempfile::tempdir().unwrap(), device());
     let inputs = Inputs::check(&experiment, "cpu").unwrap();
     let materials = inputs.load(&experiment, &device, &|_| {}).unwrap();
-    let outcome = run(&experiment, &materials, folder.path(), &device, &mut |_| {}).unwrap();
+    let mut unwatched = (|_| {}, |_: &str| {});
+    let control = Control::watching(&mut unwatched.0, &mut unwatched.1);
+    let outcome = run(&experiment, &materials, folder.path(), &device, control).unwrap();
     let metrics = std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
     let lines = metrics.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     (lines.filter_map(|line| line.get("loss")?.as_f64()).collect(), outcome)
