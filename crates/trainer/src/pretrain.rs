@@ -118,10 +118,7 @@ fn is_word_head(name: &str) -> bool {
 
 /// Everything but the word head, in the place of the model's weights.
 fn injection(parameters: &Parameters) -> Injection {
-    let model = parameters.iter().filter(|(name, _)| !is_word_head(name));
-    model.fold(Injection::none(), |injection, (name, leaf)| {
-        injection.replace(name.clone(), leaf.value.clone())
-    })
+    parameters.replacing(|name| !is_word_head(name))
 }
 
 impl Method for Pretraining<'_> {

@@ -11,10 +11,9 @@ use regulus_trainer::batches::{ImageSet, Sampler};
 use regulus_trainer::evaluate::{logits_of, score};
 use regulus_trainer::experiment::{check_training_config, parse_toml, read_text};
 use regulus_trainer::pretrain::Pretraining;
-use regulus_trainer::prompts::tokenize;
 use regulus_trainer::recorder::Recorder;
 use regulus_trainer::training::{TrainingConfig, train};
-use regulus_trainer::zero_shot::{Averaging, ZeroShot, text_features};
+use regulus_trainer::zero_shot::ZeroShot;
 use regulus_trainer::{device, method::Method as _};
 use serde::Deserialize;
 
@@ -139,9 +138,7 @@ fn print_accuracy(pretrained: &Pretrained, device: &Device) -> Outcome {
     let names: Vec<String> = world::CLASSES[..world::ACTIVE].iter().map(ToString::to_string).collect();
     let templates: Vec<String> = TEMPLATES.iter().map(ToString::to_string).collect();
     let classifier = |templates: &[String]| -> Outcome<ZeroShot> {
-        let prompts = tokenize(pretrained, &names, templates).map_err(Failure::work)?;
-        let features = text_features(&pretrained.clip, &prompts, Averaging::UnitFirst);
-        Ok(ZeroShot::new(pretrained.clip.clone(), features))
+        ZeroShot::written(pretrained, &names, templates).map_err(Failure::work)
     };
     let (single, ensemble) = (classifier(&templates[..1])?, classifier(&templates)?);
     let mut table = Table::new(["style", "one template", "all templates"]);

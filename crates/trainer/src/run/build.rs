@@ -1,7 +1,7 @@
 //! From the words of a spec to a method over a loaded model.
 
 use burn::tensor::Tensor;
-use regulus_clip::TokenizeError;
+use regulus_clip::{Pretrained, TokenizeError};
 use regulus_datasets::Task;
 use regulus_losses::TeacherWeight;
 
@@ -34,9 +34,7 @@ pub(super) fn method(
                 Averaged::Ensemble => task.templates.len(),
             };
             let templates = &task.templates[..count.min(task.templates.len())];
-            let prompts = tokenize(pretrained, class_names, templates)?;
-            let features = text_features(&pretrained.clip, &prompts, Averaging::UnitFirst);
-            Box::new(ZeroShot::new(pretrained.clip.clone(), features))
+            Box::new(ZeroShot::written(pretrained, class_names, templates)?)
         }
         MethodSpec::LinearProbe { solver, c } => {
             let probe = LinearProbe::new(pretrained.clip.clone(), class_names.len(), spec.seed);
@@ -79,13 +77,17 @@ pub(super) fn method(
 
 /// The original model with its hand template, the first: what regularises and is mixed with a trained model.
 pub(super) fn zero_shot(materials: &Materials, class_names: &[String]) -> Result<ZeroShot, TokenizeError> {
-    let clip = &materials.pretrained.clip;
-    Ok(ZeroShot::new(clip.clone(), hand_written(materials, class_names)?))
+    let Materials { pretrained, task, .. } = materials;
+    let features = first_template(pretrained, task, class_names)?;
+    Ok(ZeroShot::new(pretrained.clip.clone(), features))
 }
 
 /// Raw text features of the first template, `[classes, embed]`.
-fn hand_written(materials: &Materials, class_names: &[String]) -> Result<Tensor<2>, TokenizeError> {
-    let Materials { pretrained, task, .. } = materials;
+fn first_template(
+    pretrained: &Pretrained,
+    task: &Task,
+    class_names: &[String],
+) -> Result<Tensor<2>, TokenizeError> {
     let single = &task.templates[..task.templates.len().min(1)];
     let prompts = tokenize(pretrained, class_names, single)?;
     Ok(text_features(&pretrained.clip, &prompts, Averaging::UnitFirst))
@@ -100,8 +102,9 @@ fn fine_tune(
     head: &HeadSpec,
     regulariser: Regulariser,
 ) -> Result<FineTune, TokenizeError> {
-    let clip = &materials.pretrained.clip;
-    let features = hand_written(materials, class_names)?;
+    let Materials { pretrained, task, .. } = materials;
+    let clip = &pretrained.clip;
+    let features = first_template(pretrained, task, class_names)?;
     let teacher = ZeroShot::new(clip.clone(), features.clone());
     let start = match head.init {
         HeadInit::Prompt => HeadStart::Prompt(features),

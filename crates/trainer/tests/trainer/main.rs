@@ -11,3 +11,4 @@ mod prompts;
 mod support;
 mod tes;
 mod world_clip;
+mod your_own_method;

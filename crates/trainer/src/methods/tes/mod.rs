@@ -111,10 +111,7 @@ impl Tes {
     }
 
     fn injection(parameters: &Parameters) -> Injection {
-        let encoder = parameters.iter().filter(|(path, _)| !TesHead::owns(path));
-        encoder.fold(Injection::none(), |injection, (path, leaf)| {
-            injection.replace(path.clone(), leaf.value.clone())
-        })
+        parameters.replacing(|path| !TesHead::owns(path))
     }
 
     /// The objective of a batch, whose statistics move `running`.
