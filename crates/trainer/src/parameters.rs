@@ -1,7 +1,7 @@
 //! The trainable parameters of a run: named flat leaves in a fixed order.
 //!
 //! A method never mutates the pre-trained model. What it trains lives here, as one flat tensor per
-//! name, and enters the model through an [`Injection`](regulus_clip::Injection). Keeping leaves flat
+//! name, and enters the model through an [`Injection`]. Keeping leaves flat
 //! makes optimisers, checkpoints and reductions independent of rank, and the ordered map makes every
 //! loop over parameters run in the same order on every machine.
 

@@ -89,7 +89,7 @@ mod tests {
             prop_assert_eq!(&mixture(&a, &b, 1.0), &a);
             prop_assert_eq!(&mixture(&a, &b, 0.0), &b);
             for (mixed, (a, b)) in mixture(&a, &b, share).iter().zip(a.iter().zip(&b)) {
-                prop_assert!((a.min(*b)..=a.max(*b)).contains(&mixed));
+                prop_assert!((a.min(*b)..=a.max(*b)).contains(mixed));
             }
         }
     }

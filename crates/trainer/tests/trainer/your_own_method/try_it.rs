@@ -25,8 +25,15 @@ const TRAINING: &str = r#"
     optimiser = { rule = "adam-w" }
 "#;
 
-/// For each test split its name, the accuracy of the zero-shot model and that of bias tuning, in percent.
-pub fn compare(model: &Path, device: &Device) -> Result<Vec<(String, f64, f64)>, Box<dyn Error>> {
+/// Accuracies on a test split, in percent.
+#[derive(Debug)]
+pub struct Compared {
+    pub split: String,
+    pub zero_shot: f64,
+    pub tuned: f64,
+}
+
+pub fn compare(model: &Path, device: &Device) -> Result<Vec<Compared>, Box<dyn Error>> {
     let pretrained = Pretrained::load(model, device)?;
     let task = bias_task(0.85, 1, TestSize { images: 400, set: TestSet::Development });
     let images = |images| ImageSet { images, preprocess: &pretrained.preprocess, device };
@@ -38,12 +45,16 @@ pub fn compare(model: &Path, device: &Device) -> Result<Vec<(String, f64, f64)>,
     let batches = Sampler { images: images(&task.train), seed: 1, batch, augmentation };
     let trained = train(&mut method, &batches, &config, &mut Recorder::in_memory(), &mut |_| {})?;
 
-    let accuracies = task.tests.iter().map(|split| {
+    let compared = task.tests.iter().map(|split| {
         let accuracy = |method: &dyn Method, parameters: &Parameters| {
             let logits = logits_of(method, parameters, &images(&split.images));
             score(&logits, &split.images.labels, task.class_names.len()).accuracy
         };
-        (split.name.clone(), accuracy(&zero_shot, &zero_shot.parameters()), accuracy(&method, &trained))
+        Compared {
+            split: split.name.clone(),
+            zero_shot: accuracy(&zero_shot, &zero_shot.parameters()),
+            tuned: accuracy(&method, &trained),
+        }
     });
-    Ok(accuracies.collect())
+    Ok(compared.collect())
 }
