@@ -5,6 +5,7 @@
 use crate::config::{Activation, VitConfig};
 use crate::injection::Scope;
 use crate::parameters::vacant;
+use crate::precision::Precision;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use regulus_kernels::{AttentionMask, attention, gelu_erf, gelu_tanh, layer_norm, linear, quick_gelu};
@@ -45,7 +46,7 @@ impl BlockShape {
     }
 }
 
-/// LayerNorm over the last dimension.
+/// LayerNorm over the last dimension, computed in f32.
 #[derive(Module, Debug)]
 pub(crate) struct LayerNorm {
     weight: Param<Tensor<1>>,
@@ -59,7 +60,10 @@ impl LayerNorm {
     }
 
     pub(crate) fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
-        layer_norm(x, scope.weight("weight", &self.weight), scope.weight("bias", &self.bias), self.eps)
+        let weight = scope.single_weight("weight", &self.weight);
+        let bias = scope.single_weight("bias", &self.bias);
+        let precision = scope.precision();
+        precision.narrow(layer_norm(precision.widen(x), weight, bias, self.eps))
     }
 }
 
@@ -187,11 +191,24 @@ impl Block {
 #[derive(Module, Debug)]
 pub(crate) struct Transformer {
     resblocks: Vec<Block>,
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl Transformer {
     pub(crate) fn vacant(layers: usize, shape: &BlockShape, device: &Device) -> Self {
-        Self { resblocks: (0..layers).map(|_| Block::vacant(shape, device)).collect() }
+        let resblocks = (0..layers).map(|_| Block::vacant(shape, device)).collect();
+        Self { resblocks, precision: Precision::F32 }
+    }
+
+    /// Makes the blocks compute in `precision`.
+    pub(crate) fn compute_in(&mut self, precision: Precision) {
+        self.precision = precision;
+    }
+
+    /// What the blocks compute in.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Number of blocks.
@@ -199,23 +216,25 @@ impl Transformer {
         self.resblocks.len()
     }
 
-    /// Runs all blocks on what `input` makes of each block's input, and shows `observe` the output of each.
+    /// Runs all blocks on what `input` makes of each block's input, and shows `observe` the output of each. Both see
+    /// values in the blocks' precision.
     ///
     /// # Shapes
-    /// - `x`: `[batch, positions, width]`
+    /// - `x`: `[batch, positions, width]`, in f32
     /// - output: as `x`
     pub(crate) fn forward(
         &self,
-        mut x: Tensor<3>,
+        x: Tensor<3>,
         scope: &Scope<'_>,
         input: impl Fn(usize, Tensor<3>) -> Tensor<3>,
         mut observe: impl FnMut(&Tensor<3>),
     ) -> Tensor<3> {
-        let blocks = scope.enter("resblocks");
+        let blocks = scope.enter("resblocks").computing_in(self.precision);
+        let mut x = self.precision.enter(x);
         for (index, block) in self.resblocks.iter().enumerate() {
             x = block.forward(input(index, x), &blocks.item(index));
             observe(&x);
         }
-        x
+        self.precision.leave(x)
     }
 }

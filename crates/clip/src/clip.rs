@@ -6,6 +6,7 @@ use crate::image_tower::{IMAGE_TOWER, ImageTower};
 use crate::init;
 use crate::injection::{Injection, Scope};
 use crate::parameters::{NamedParameter, Part, filled, named, shapes, vacant};
+use crate::precision::Precision;
 use crate::text::{TEXT_TOWER, TextTower};
 use crate::token_batch::TokenBatch;
 use burn::module::{Module, Param};
@@ -77,6 +78,17 @@ impl Clip {
             text: TextTower::vacant(&config.text, config.embed_dim, device),
             logit_scale: vacant([1], device),
         })
+    }
+
+    /// The same model, sharing its memory, with towers that compute in `precision`. Parameters, what enters a tower and
+    /// what it yields stay in f32.
+    ///
+    /// The device has to support it: [`Precision::is_supported_by`].
+    #[must_use]
+    pub fn computing_in(mut self, precision: Precision) -> Self {
+        self.visual.compute_in(precision);
+        self.text.compute_in(precision);
+        self
     }
 
     /// The feature of each image, not normalised.

@@ -63,22 +63,25 @@ pub(crate) fn conv_norm(
     scope: &Scope<'_>,
     normalisation: &mut Normalisation<'_>,
 ) -> Tensor<4> {
-    let kernel = scope.enter(conv_name).weight("weight", &conv.weight);
+    let kernel = scope.enter(conv_name).single_weight("weight", &conv.weight);
     let scope = scope.enter(norm_name);
-    let (weight, bias) = (scope.weight("weight", &norm.weight), scope.weight("bias", &norm.bias));
-    let mean = scope.weight("running_mean", &norm.running_mean);
-    let variance = scope.weight("running_var", &norm.running_var);
+    let (weight, bias) =
+        (scope.single_weight("weight", &norm.weight), scope.single_weight("bias", &norm.bias));
+    let mean = scope.single_weight("running_mean", &norm.running_mean);
+    let variance = scope.single_weight("running_var", &norm.running_var);
+    let precision = scope.precision();
     match normalisation {
         Normalisation::Running => {
             let scale = weight / (variance + EPS).sqrt();
             let shift = bias - mean * scale.clone();
             let [outputs, ..] = kernel.dims();
-            conv.forward(x, kernel * scale.reshape([outputs, 1, 1, 1]), Some(shift))
+            let kernel = kernel * scale.reshape([outputs, 1, 1, 1]);
+            conv.forward(x, precision.narrow(kernel), Some(precision.narrow(shift)))
         }
         Normalisation::Batch(running) => {
-            let x = conv.forward(x, kernel, None);
+            let x = precision.widen(conv.forward(x, precision.narrow(kernel), None));
             let norm = BatchNormParameters { weight, bias, running_mean: mean, running_var: variance };
-            running.normalise(x, norm, scope.place())
+            precision.narrow(running.normalise(x, norm, scope.place()))
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::config::ImageConfig;
 use crate::injection::Injection;
 use crate::modified_resnet::ModifiedResNet;
+use crate::precision::Precision;
 use crate::vit::VisionTransformer;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -25,6 +26,13 @@ impl ImageTower {
         match config {
             ImageConfig::Vit(vit) => Self::Vit(VisionTransformer::vacant(vit, embed_dim, device)),
             ImageConfig::ResNet(resnet) => Self::ResNet(ModifiedResNet::vacant(resnet, embed_dim, device)),
+        }
+    }
+
+    pub(crate) fn compute_in(&mut self, precision: Precision) {
+        match self {
+            Self::Vit(vit) => vit.compute_in(precision),
+            Self::ResNet(resnet) => resnet.compute_in(precision),
         }
     }
 

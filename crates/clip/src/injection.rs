@@ -5,6 +5,7 @@
 //! for every weight that they read. Several changes of one weight are applied in order, so that
 //! methods stack.
 
+use crate::precision::Precision;
 use crate::prompts::DeepPrompts;
 use burn::module::Param;
 use burn::tensor::Tensor;
@@ -139,17 +140,20 @@ pub(crate) struct Scope<'a> {
     prefix: Option<String>,
     /// Whether the path is carried even where nothing below is changed.
     named: bool,
+    /// The format that weights are read for.
+    precision: Precision,
 }
 
 impl<'a> Scope<'a> {
     /// The root of the model.
     pub(crate) fn root(injection: &'a Injection) -> Self {
-        Self { injection, prefix: (!injection.changes_no_weight()).then(String::new), named: false }
+        let prefix = (!injection.changes_no_weight()).then(String::new);
+        Self { injection, prefix, named: false, precision: Precision::F32 }
     }
 
     /// The root of a model whose modules report something by their path.
     pub(crate) fn named_root(injection: &'a Injection) -> Self {
-        Self { injection, prefix: Some(String::new()), named: true }
+        Self { injection, prefix: Some(String::new()), named: true, precision: Precision::F32 }
     }
 
     /// The part `name` of this place.
@@ -167,13 +171,32 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// This place, where `precision` is used.
+    pub(crate) fn computing_in(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The format that is used in this place.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// The path of this place, if the root is [`Self::named_root`].
     pub(crate) fn place(&self) -> &str {
         self.prefix.as_deref().unwrap_or_default().trim_end_matches('.')
     }
 
-    /// The weight `name` of this place, with its changes applied.
+    /// The weight `name` of this place, with its changes applied, in the place's precision.
     pub(crate) fn weight<const D: usize>(&self, name: &str, param: &Param<Tensor<D>>) -> Tensor<D> {
+        self.precision.enter(self.stored(name, param))
+    }
+
+    /// The same in f32, for an operation that is not in the place's precision.
+    pub(crate) fn single_weight<const D: usize>(&self, name: &str, param: &Param<Tensor<D>>) -> Tensor<D> {
+        self.precision.beside(self.stored(name, param))
+    }
+
+    fn stored<const D: usize>(&self, name: &str, param: &Param<Tensor<D>>) -> Tensor<D> {
         let base = param.val();
         let Some(changes) =
             self.prefix.as_ref().and_then(|prefix| self.injection.changes.get(&format!("{prefix}{name}")))

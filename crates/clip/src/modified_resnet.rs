@@ -5,6 +5,7 @@ use crate::config::ResNetConfig;
 use crate::conv_norm::{BatchNorm, Conv, conv_norm};
 use crate::image_tower::IMAGE_TOWER;
 use crate::injection::{Injection, Scope};
+use crate::precision::Precision;
 use crate::residual::{BlockKind, LayerShape, Reduction, ResidualBlock, average_pool, run_layers};
 use crate::running_statistics::Normalisation;
 use burn::module::Module;
@@ -29,6 +30,8 @@ pub struct ModifiedResNet {
     layer3: Vec<ResidualBlock>,
     layer4: Vec<ResidualBlock>,
     attnpool: AttentionPool,
+    #[module(skip)]
+    precision: Precision,
 }
 
 /// The intermediate results of one forward pass of a [`ModifiedResNet`].
@@ -80,7 +83,13 @@ impl ModifiedResNet {
             layer3: layer(2),
             layer4: layer(3),
             attnpool: AttentionPool::vacant(config.positions(), pooled, config.heads, embed_dim, device),
+            precision: Precision::F32,
         }
+    }
+
+    /// Makes the convolutions compute in `precision`.
+    pub(crate) fn compute_in(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 
     /// Width of the features after the projection.
@@ -102,10 +111,10 @@ impl ModifiedResNet {
     /// # Panics
     /// If the pixels are not of the model's resolution.
     pub fn pooled(&self, pixels: Tensor<4>, injection: &Injection) -> Tensor<2> {
-        let scope = Scope::root(injection).enter(IMAGE_TOWER);
+        let scope = self.convolutions(injection);
         let stem = self.stem(self.stem_first(pixels, &scope), &scope);
         let last = self.layers(stem, &scope, |_| {});
-        self.attnpool.mix(last, &scope.enter("attnpool"))
+        self.mix(last, injection)
     }
 
     /// Projects [`Self::pooled`] into the shared embedding space.
@@ -126,18 +135,31 @@ impl ModifiedResNet {
     /// # Panics
     /// If the pixels are not of the model's resolution.
     pub fn hidden_states(&self, pixels: Tensor<4>, injection: &Injection) -> ModifiedResNetStates {
-        let scope = Scope::root(injection).enter(IMAGE_TOWER);
+        let scope = self.convolutions(injection);
+        let shown = |x: &Tensor<4>| self.precision.leave(x.clone());
         let stem_first = self.stem_first(pixels, &scope);
         let stem = self.stem(stem_first.clone(), &scope);
         let mut layers = Vec::new();
-        let last = self.layers(stem.clone(), &scope, |x| layers.push(x.clone()));
-        let pooled = self.attnpool.mix(last, &scope.enter("attnpool"));
+        let last = self.layers(stem.clone(), &scope, |x| layers.push(shown(x)));
+        let pooled = self.mix(last, injection);
         let features = self.project(pooled.clone(), injection);
-        ModifiedResNetStates { stem_first, stem, layers, pooled, features }
+        ModifiedResNetStates { stem_first: shown(&stem_first), stem: shown(&stem), layers, pooled, features }
+    }
+
+    /// Where the stem and the layers are, in their precision.
+    fn convolutions<'a>(&self, injection: &'a Injection) -> Scope<'a> {
+        Scope::root(injection).enter(IMAGE_TOWER).computing_in(self.precision)
+    }
+
+    /// The attention pool on what the last layer yields.
+    fn mix(&self, last: Tensor<4>, injection: &Injection) -> Tensor<2> {
+        let scope = Scope::root(injection).enter(IMAGE_TOWER).enter("attnpool");
+        self.attnpool.mix(self.precision.leave(last), &scope)
     }
 
     fn stem_first(&self, pixels: Tensor<4>, scope: &Scope<'_>) -> Tensor<4> {
         let normalisation = &mut Normalisation::Running;
+        let pixels = self.precision.enter(pixels);
         relu(conv_norm(pixels, ("conv1", &self.conv1), ("bn1", &self.bn1), scope, normalisation))
     }
 

@@ -5,6 +5,7 @@
 //! al. 2023, `trainers/independentVL.py` and `clip/model.py` of the PromptSRC code). Layers behind the last
 //! prompt keep what flows.
 
+use crate::precision::Precision;
 use burn::tensor::Tensor;
 use std::ops::Range;
 
@@ -18,6 +19,11 @@ pub(crate) struct DeepPrompts {
 impl DeepPrompts {
     pub(crate) fn new(layers: Vec<Tensor<2>>) -> Self {
         Self { layers }
+    }
+
+    /// The same prompts in another format.
+    pub(crate) fn computing_in(&self, precision: Precision) -> Self {
+        Self { layers: self.layers.iter().map(|prompts| precision.enter(prompts.clone())).collect() }
     }
 
     /// One `[prompts, width]` per layer.

@@ -6,6 +6,7 @@ use crate::embedded_texts::EmbeddedTexts;
 use crate::hidden_states::HiddenStates;
 use crate::injection::{Injection, Scope};
 use crate::parameters::vacant;
+use crate::precision::Precision;
 use crate::token_batch::TokenBatch;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -55,6 +56,10 @@ impl TextTower {
             text_projection: vacant([width, embed_dim], device),
             config: config.clone(),
         }
+    }
+
+    pub(crate) fn compute_in(&mut self, precision: Precision) {
+        self.transformer.compute_in(precision);
     }
 
     /// The tower's architecture.
@@ -111,8 +116,10 @@ impl TextTower {
     pub fn hidden_states(&self, tokens: &TokenBatch, injection: &Injection) -> HiddenStates {
         let scope = Scope::root(injection).enter(TEXT_TOWER);
         let embeddings = self.block_input(&self.embedded(tokens, injection), injection, &scope);
+        let precision = self.transformer.precision();
         let mut blocks = Vec::new();
-        let last = self.blocks(embeddings.clone(), injection, &scope, |x| blocks.push(x.clone()));
+        let last =
+            self.blocks(embeddings.clone(), injection, &scope, |x| blocks.push(precision.leave(x.clone())));
         let normalised = self.ln_final.forward(last, &scope.enter("ln_final"));
         let pooled = at_ends(normalised.clone(), &tokens.ends);
         let features = self.project(pooled.clone(), injection);
@@ -126,7 +133,7 @@ impl TextTower {
         scope: &Scope<'_>,
         observe: impl FnMut(&Tensor<3>),
     ) -> Tensor<3> {
-        let prompts = injection.prompts_of_texts();
+        let prompts = injection.prompts_of_texts().computing_in(self.transformer.precision());
         let input = |layer, x| prompts.text_block_input(layer, x);
         self.transformer.forward(x, &scope.enter("transformer"), input, observe)
     }

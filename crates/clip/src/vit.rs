@@ -6,6 +6,7 @@ use crate::hidden_states::HiddenStates;
 use crate::image_tower::IMAGE_TOWER;
 use crate::injection::{Injection, Scope};
 use crate::parameters::vacant;
+use crate::precision::Precision;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use regulus_kernels::linear;
@@ -92,6 +93,10 @@ impl VisionTransformer {
         }
     }
 
+    pub(crate) fn compute_in(&mut self, precision: Precision) {
+        self.transformer.compute_in(precision);
+    }
+
     /// Width of the features after the projection.
     pub fn embed_dim(&self) -> usize {
         self.proj.lazy_shape()[1]
@@ -153,8 +158,10 @@ impl VisionTransformer {
         let scope = Scope::root(injection).enter(IMAGE_TOWER);
         let embeddings = self.embed(pixels, &scope);
         let block_input = self.block_input(embeddings.clone(), injection, &scope);
+        let precision = self.transformer.precision();
         let mut blocks = Vec::new();
-        let last = self.blocks(block_input.clone(), injection, &scope, |x| blocks.push(x.clone()));
+        let last =
+            self.blocks(block_input.clone(), injection, &scope, |x| blocks.push(precision.leave(x.clone())));
         let normalised = self.ln_post.forward(last, &scope.enter("ln_post"));
         let pooled: Tensor<2> = normalised.clone().narrow(1, 0, 1).squeeze_dim(1);
         let features = self.project(pooled.clone(), injection);
@@ -180,7 +187,7 @@ impl VisionTransformer {
         scope: &Scope<'_>,
         observe: impl FnMut(&Tensor<3>),
     ) -> Tensor<3> {
-        let prompts = injection.prompts_of_images();
+        let prompts = injection.prompts_of_images().computing_in(self.transformer.precision());
         let input = |layer, x| prompts.image_block_input(layer, x);
         self.transformer.forward(x, &scope.enter("transformer"), input, observe)
     }

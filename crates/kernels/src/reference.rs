@@ -3,7 +3,7 @@
 //!
 //! The functions have the arguments, results and panics of their namesakes at the crate's root.
 
-use burn::tensor::{Bool, Tensor, activation, module};
+use burn::tensor::{Bool, DType, FloatDType, Tensor, activation, module};
 
 use crate::AttentionMask;
 
@@ -39,7 +39,8 @@ pub fn gelu_tanh(x: Tensor<3>) -> Tensor<3> {
     activation::gelu_approximate(x)
 }
 
-/// Multi-head self-attention on packed queries, keys and values; see [`crate::attention`].
+/// Multi-head self-attention on packed queries, keys and values; see [`crate::attention`]. The softmax of 16-bit scores
+/// is computed in f32.
 pub fn attention(qkv: Tensor<3>, heads: usize, mask: AttentionMask) -> Tensor<3> {
     let [batch, tokens, packed] = qkv.dims();
     let width = packed / 3;
@@ -48,7 +49,13 @@ pub fn attention(qkv: Tensor<3>, heads: usize, mask: AttentionMask) -> Tensor<3>
     let part = |index: usize| {
         qkv.clone().narrow(2, index * width, width).reshape([batch, tokens, heads, head_dim]).swap_dims(1, 2)
     };
-    let scores = part(0).matmul(part(1).swap_dims(2, 3)) * (head_dim as f64).powf(-0.5);
+    let scores = part(0).matmul(part(1).swap_dims(2, 3));
+    let format = scores.dtype();
+    let scores = match format {
+        DType::F16 | DType::BF16 => scores.cast(FloatDType::F32),
+        _ => scores,
+    };
+    let scores = scores * (head_dim as f64).powf(-0.5);
     let scores = match mask {
         AttentionMask::Full => scores,
         AttentionMask::Causal => {
@@ -56,5 +63,9 @@ pub fn attention(qkv: Tensor<3>, heads: usize, mask: AttentionMask) -> Tensor<3>
             scores.mask_fill(later.unsqueeze(), f32::NEG_INFINITY)
         }
     };
-    activation::softmax(scores, 3).matmul(part(2)).swap_dims(1, 2).reshape([batch, tokens, width])
+    activation::softmax(scores, 3)
+        .cast(format)
+        .matmul(part(2))
+        .swap_dims(1, 2)
+        .reshape([batch, tokens, width])
 }

@@ -33,6 +33,18 @@ pub struct Batch {
     pub step: usize,
 }
 
+impl Batch {
+    /// The rows of this batch's images.
+    ///
+    /// # Shapes
+    /// - `all`: one row for each image of the set, `[images, width]`
+    /// - output: `[batch, width]`
+    pub fn rows_of(&self, all: &Tensor<2>) -> Tensor<2> {
+        let rows: Vec<i64> = self.indices.iter().map(|&index| index as i64).collect();
+        all.clone().select(0, Tensor::from_data(rows.as_slice(), &all.device()))
+    }
+}
+
 /// A labelled set of images together with how a model wants to see them.
 #[derive(Debug, Clone, Copy)]
 pub struct ImageSet<'a> {

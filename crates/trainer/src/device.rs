@@ -2,6 +2,7 @@
 //! as soon as one is compiled in, and a run must not change its numbers because of a feature flag.
 
 use burn::tensor::Device;
+use regulus_clip::Precision;
 
 /// A device name that cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -22,6 +23,25 @@ pub enum DeviceError {
     },
 }
 
+/// A number format that a device does not compute in.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the device {device} does not compute in {}; use training.precision = \"f32\", or another device", .precision.name())]
+pub struct PrecisionError {
+    /// The device.
+    pub device: String,
+    /// The format that was asked for.
+    pub precision: Precision,
+}
+
+/// Checks that `device`, called `name`, computes in `precision`.
+///
+/// # Errors
+/// [`PrecisionError`] if it does not.
+pub fn check_precision(device: &Device, name: &str, precision: Precision) -> Result<(), PrecisionError> {
+    let fault = || PrecisionError { device: name.to_owned(), precision };
+    precision.is_supported_by(device).then_some(()).ok_or_else(fault)
+}
+
 /// The device called `cpu` (or `flex`), `ndarray`, `wgpu`, `cuda` or `cuda:N`.
 pub fn by_name(name: &str) -> Result<Device, DeviceError> {
     let (kind, index) = match name.split_once(':') {
@@ -40,12 +60,11 @@ pub fn by_name(name: &str) -> Result<Device, DeviceError> {
     }
 }
 
-/// Backend and precision of a device name, as they enter an experiment's identity: `cuda:1` and `cuda:0` give
-/// the same numbers, `cpu` and `cuda` do not.
+/// The backend of a device name, as it enters an experiment's identity: `cuda:1` and `cuda:0` give the same numbers,
+/// `cpu` and `cuda` do not.
 pub fn kind(name: &str) -> String {
     let backend = name.split(':').next().unwrap_or(name);
-    let backend = if backend == "flex" { "cpu" } else { backend };
-    format!("{backend}-f32")
+    if backend == "flex" { "cpu".to_owned() } else { backend.to_owned() }
 }
 
 fn flex() -> Option<Device> {
@@ -96,7 +115,33 @@ mod tests {
 
     #[test]
     fn kinds_ignore_the_index() {
-        assert_eq!((kind("flex"), kind("cuda:1")), ("cpu-f32".into(), "cuda-f32".into()));
+        assert_eq!((kind("flex"), kind("cuda:1")), ("cpu".into(), "cuda".into()));
+    }
+
+    #[test]
+    fn the_processor_computes_in_every_precision() {
+        let device = by_name("cpu").unwrap();
+        for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
+            assert_eq!(check_precision(&device, "cpu", precision), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_precision_that_is_missing_is_told_with_its_device() {
+        let fault = PrecisionError { device: "ndarray".into(), precision: Precision::Bf16 };
+        let told = "the device ndarray does not compute in bf16; use training.precision = \"f32\", or another device";
+        assert_eq!(fault.to_string(), told);
+    }
+
+    #[cfg(feature = "ndarray")]
+    #[test]
+    fn a_device_without_16_bits_is_refused_by_name() {
+        let device = by_name("ndarray").unwrap();
+        assert_eq!(check_precision(&device, "ndarray", Precision::F32), Ok(()));
+        for precision in [Precision::Bf16, Precision::F16] {
+            let fault = check_precision(&device, "ndarray", precision).unwrap_err().to_string();
+            assert!(fault.contains("ndarray") && fault.contains(precision.name()), "{fault}");
+        }
     }
 
     #[cfg(not(feature = "cuda"))]

@@ -1,7 +1,7 @@
 //! The trainable parameters of a run: named flat leaves in a fixed order.
 //!
 //! A method never mutates the pre-trained model. What it trains lives here, as one flat tensor per
-//! name, and enters the model through an [`Injection`](regulus_clip::Injection). Keeping leaves flat
+//! name, and enters the model through an [`Injection`]. Keeping leaves flat
 //! makes optimisers, checkpoints and reductions independent of rank, and the ordered map makes every
 //! loop over parameters run in the same order on every machine.
 
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Index;
 
 use burn::tensor::{Device, Gradients, Shape, Tensor, TensorData};
+use regulus_clip::{Injection, NamedParameter};
 
 /// One trainable tensor.
 #[derive(Debug, Clone)]
@@ -91,10 +92,27 @@ impl Parameters {
         Self { leaves: mapped.collect() }
     }
 
+    /// The leaves that are `chosen` by name in the place of the model's weights at these paths.
+    pub fn replacing(&self, chosen: impl Fn(&str) -> bool) -> Injection {
+        let weights = self.leaves.iter().filter(|(name, _)| chosen(name));
+        weights.fold(Injection::none(), |injection, (name, leaf)| {
+            injection.replace(name.clone(), leaf.value.clone())
+        })
+    }
+
     /// The gradients of these (tracked) leaves; leaves that the loss does not reach are absent.
     pub fn gradients(&self, gradients: &mut Gradients) -> LeafGradients {
         let pairs = self.leaves.iter();
         pairs.filter_map(|(name, leaf)| Some((name.clone(), leaf.value.grad_remove(gradients)?))).collect()
+    }
+}
+
+impl FromIterator<NamedParameter> for Parameters {
+    /// Weights of a model as leaves under their paths.
+    fn from_iter<I: IntoIterator<Item = NamedParameter>>(weights: I) -> Self {
+        let mut parameters = Self::default();
+        weights.into_iter().for_each(|weight| parameters.insert(weight.path, weight.value, weight.shape));
+        parameters
     }
 }
 

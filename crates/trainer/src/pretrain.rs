@@ -6,7 +6,7 @@
 //! discarded afterwards, so that what remains is an ordinary CLIP.
 
 use burn::tensor::{Int, Tensor, TensorData};
-use regulus_clip::{Clip, Injection, Part, TokenizeError, Tokenizer};
+use regulus_clip::{Clip, Injection, Part, Precision, TokenizeError, Tokenizer};
 use regulus_datasets::world::{self, Scene};
 use regulus_images::random::Stream;
 use regulus_losses::{cross_entropy, soft_cross_entropy};
@@ -52,10 +52,11 @@ impl<'a> Pretraining<'a> {
         Ok(Self { clip, context, scenes, tokenizer, words_only_batches, seed })
     }
 
-    /// The trained model: the clip with the values of `parameters`, without the word head.
+    /// The trained model: the clip with the values of `parameters`, without the word head, computing in f32.
     pub fn finished(&self, parameters: &Parameters) -> Result<Clip, regulus_clip::ParameterError> {
         let kept = parameters.iter().filter(|(name, _)| !is_word_head(name));
-        self.clip.with_parameters(&kept.map(|(name, leaf)| (name.clone(), leaf.value.clone())).collect())
+        let clip = self.clip.clone().computing_in(Precision::F32);
+        clip.with_parameters(&kept.map(|(name, leaf)| (name.clone(), leaf.value.clone())).collect())
     }
 
     fn captions(&self, batch: &Batch) -> Vec<world::Caption> {
@@ -117,10 +118,7 @@ fn is_word_head(name: &str) -> bool {
 
 /// Everything but the word head, in the place of the model's weights.
 fn injection(parameters: &Parameters) -> Injection {
-    let model = parameters.iter().filter(|(name, _)| !is_word_head(name));
-    model.fold(Injection::none(), |injection, (name, leaf)| {
-        injection.replace(name.clone(), leaf.value.clone())
-    })
+    parameters.replacing(|name| !is_word_head(name))
 }
 
 impl Method for Pretraining<'_> {

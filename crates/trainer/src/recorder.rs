@@ -47,6 +47,8 @@ struct StepLine<'a> {
 #[derive(Serialize)]
 struct ScoreLine<'a> {
     split: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share: Option<f64>,
     metric: &'a str,
     value: f64,
 }
@@ -165,8 +167,23 @@ impl Recorder {
 
     /// Records a final score.
     pub fn score(&mut self, split: &str, metric: &str, value: f64) -> Result<(), RecordError> {
+        self.score_line(&ScoreLine { split, share: None, metric, value })
+    }
+
+    /// Records a final score of the ensemble in which the trained model has this share.
+    pub fn ensemble_score(
+        &mut self,
+        split: &str,
+        share: f64,
+        metric: &str,
+        value: f64,
+    ) -> Result<(), RecordError> {
+        self.score_line(&ScoreLine { split, share: Some(share), metric, value })
+    }
+
+    fn score_line(&mut self, line: &ScoreLine<'_>) -> Result<(), RecordError> {
         let Some((metrics, _)) = &mut self.files else { return Ok(()) };
-        metrics.line(&ScoreLine { split, metric, value })
+        metrics.line(line)
     }
 
     /// Records what a method says of its trained parameters.

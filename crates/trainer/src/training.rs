@@ -1,6 +1,7 @@
 //! The training loop. There is one, for every method and for pre-training: batches, gradients, clip, step,
 //! record.
 
+use regulus_clip::Precision;
 use regulus_losses::AggregationError;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,9 @@ pub struct TrainingConfig {
     /// Consecutive batches whose gradients are averaged into one optimiser step (default 1).
     #[serde(default = "single", skip_serializing_if = "is_single")]
     pub accumulate: usize,
+    /// What the towers compute in (default f32). Parameters, losses and updates are f32 always.
+    #[serde(default, skip_serializing_if = "is_f32")]
+    pub precision: Precision,
     /// Base learning rate.
     pub learning_rate: f64,
     /// Factor on the learning rate of the classifier head (default 1).
@@ -70,6 +74,9 @@ fn single() -> usize {
 }
 fn is_single(count: &usize) -> bool {
     *count == 1
+}
+fn is_f32(precision: &Precision) -> bool {
+    *precision == Precision::F32
 }
 fn one() -> f64 {
     1.0

@@ -2,12 +2,13 @@
 //! own, and the teacher of the regularised ones.
 
 use burn::tensor::Tensor;
-use regulus_clip::{Clip, Injection, normalise};
+use regulus_clip::{Clip, Injection, Precision, Pretrained, TokenizeError, normalise};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{Batch, ImageSet};
 use crate::method::{Method, Objective};
 use crate::parameters::Parameters;
+use crate::prompts::tokenize;
 
 /// How the text features of several templates become one classifier.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,9 +22,9 @@ pub enum Averaging {
 }
 
 /// Raw text features `[classes, embed]` of tokenised prompts, averaged over templates
-/// (`prompts[template][class]`).
+/// (`prompts[template][class]`). They are computed once, and so in f32, whatever the model computes in.
 pub fn text_features(clip: &Clip, prompts: &[Vec<Vec<u32>>], averaging: Averaging) -> Tensor<2> {
-    let none = Injection::none();
+    let (clip, none) = (clip.clone().computing_in(Precision::F32), Injection::none());
     let encoded = prompts.iter().map(|ids| {
         let features = clip.encode_text(ids, &none);
         match averaging {
@@ -53,6 +54,20 @@ impl ZeroShot {
     pub fn new(clip: Clip, text_features: Tensor<2>) -> Self {
         let scale = clip.logit_scale(&Injection::none()).into_scalar::<f64>().exp();
         Self { clip, classifier: normalise(text_features), scale }
+    }
+
+    /// The zero-shot classifier of these class names in these templates, `{}` being the place of the name.
+    ///
+    /// # Errors
+    /// [`TokenizeError`] for a prompt that the tokenizer cannot read.
+    pub fn written(
+        pretrained: &Pretrained,
+        class_names: &[String],
+        templates: &[String],
+    ) -> Result<Self, TokenizeError> {
+        let prompts = tokenize(pretrained, class_names, templates)?;
+        let features = text_features(&pretrained.clip, &prompts, Averaging::UnitFirst);
+        Ok(Self::new(pretrained.clip.clone(), features))
     }
 
     /// The model.

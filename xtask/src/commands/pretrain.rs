@@ -11,10 +11,9 @@ use regulus_trainer::batches::{ImageSet, Sampler};
 use regulus_trainer::evaluate::{logits_of, score};
 use regulus_trainer::experiment::{check_training_config, parse_toml, read_text};
 use regulus_trainer::pretrain::Pretraining;
-use regulus_trainer::prompts::tokenize;
 use regulus_trainer::recorder::Recorder;
 use regulus_trainer::training::{TrainingConfig, train};
-use regulus_trainer::zero_shot::{Averaging, ZeroShot, text_features};
+use regulus_trainer::zero_shot::ZeroShot;
 use regulus_trainer::{device, method::Method as _};
 use serde::Deserialize;
 
@@ -75,6 +74,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         return Err(Failure::request(anyhow::anyhow!(message)));
     }
     check_training_config(&recipe.training).map_err(Failure::request)?;
+    let precision = recipe.training.precision;
+    device::check_precision(&device, &arguments.device, precision).map_err(Failure::request)?;
     if !(1..=MOST_IMAGES).contains(&recipe.images) {
         let message = format!("images is {}; expected 1 to {MOST_IMAGES}", recipe.images);
         return Err(Failure::Request(anyhow::anyhow!(message)));
@@ -97,9 +98,15 @@ pub fn run(arguments: &Arguments) -> Outcome {
 
     let context = recipe.model.text.context;
     let words_only_batches = recipe.words_only_steps.saturating_mul(recipe.training.accumulate);
-    let mut method =
-        Pretraining::new(clip, context, &set.scenes, &tokenizer, words_only_batches, recipe.seed)
-            .map_err(Failure::request)?;
+    let mut method = Pretraining::new(
+        clip.computing_in(precision),
+        context,
+        &set.scenes,
+        &tokenizer,
+        words_only_batches,
+        recipe.seed,
+    )
+    .map_err(Failure::request)?;
     let source = Sampler {
         images: ImageSet { images: &set.images, preprocess: &preprocess, device: &device },
         seed: recipe.seed,
@@ -131,9 +138,7 @@ fn print_accuracy(pretrained: &Pretrained, device: &Device) -> Outcome {
     let names: Vec<String> = world::CLASSES[..world::ACTIVE].iter().map(ToString::to_string).collect();
     let templates: Vec<String> = TEMPLATES.iter().map(ToString::to_string).collect();
     let classifier = |templates: &[String]| -> Outcome<ZeroShot> {
-        let prompts = tokenize(pretrained, &names, templates).map_err(Failure::work)?;
-        let features = text_features(&pretrained.clip, &prompts, Averaging::UnitFirst);
-        Ok(ZeroShot::new(pretrained.clip.clone(), features))
+        ZeroShot::written(pretrained, &names, templates).map_err(Failure::work)
     };
     let (single, ensemble) = (classifier(&templates[..1])?, classifier(&templates)?);
     let mut table = Table::new(["style", "one template", "all templates"]);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use regulus_trainer::experiment::EnsembleSpace;
 use regulus_trainer::run::{self, Control, Outcome as RunOutcome, Progress, SplitScores};
 
 use crate::commit;
@@ -105,4 +106,21 @@ fn print_scores(outcome: &RunOutcome) {
             "the official mean over classes is undefined where a class has no image; ours leaves the class out"
         );
     }
+    print_ensemble(outcome);
+}
+
+fn print_ensemble(outcome: &RunOutcome) {
+    let Some(first) = outcome.ensemble.first() else { return };
+    let splits = first.splits.iter().map(|split| split.split.as_str());
+    let mut table = Table::new(std::iter::once("share").chain(splits));
+    for mixture in &outcome.ensemble {
+        let accuracies = mixture.splits.iter().map(|split| format!("{:.2}", split.scores.accuracy));
+        table.row(std::iter::once(mixture.share.to_string()).chain(accuracies));
+    }
+    println!(
+        "accuracy of share x trained + (1 - share) x zero-shot {}, in percent:\n{table}",
+        match first.space {
+            EnsembleSpace::Logits => "logits",
+        }
+    );
 }

@@ -38,6 +38,24 @@ fn class_folders_train_and_are_reported() {
 }
 
 #[test]
+fn mixtures_with_the_zero_shot_model_are_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, runs) = (folder.path().join("data"), folder.path().join("runs"));
+    class_folders(&data.join("train"), &["cat", "house"], 6);
+    class_folders(&data.join("test"), &["cat", "house"], 2);
+    let sweep = ["--method", "proreg", "--set", "ensemble.shares=[0,0.5,1]"];
+    for _ in 0..2 {
+        // The second time the scores come from the folder of the finished run.
+        let plain = train(&data, &runs, &sweep).with_code(0).stdout.replace('│', "|");
+        for part in ["share x trained", "| 0 ", "| 0.5 ", "| 1 "] {
+            assert!(plain.contains(part), "`{part}` is not in: {plain}");
+        }
+    }
+    assert_eq!(run_folders(&runs).len(), 1);
+    train(&data, &runs, &["--set", "ensemble.shares=[2]"]).refused().naming(&["ensemble.shares: is 2"]);
+}
+
+#[test]
 fn flat_files_with_spaces_in_class_names_train() {
     let folder = tempfile::tempdir().unwrap();
     let (data, runs) = (folder.path().join("bar"), folder.path().join("runs"));

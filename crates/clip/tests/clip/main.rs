@@ -13,6 +13,7 @@ mod hub_formats;
 mod injection;
 mod mutations;
 mod parameters;
+mod precision;
 mod published;
 mod publishers;
 mod resnet;

@@ -69,6 +69,9 @@ impl Experiment {
             }
             (None, false) => {}
         }
+        if let Some(ensemble) = &spec.ensemble {
+            ensemble.check(&spec.method, &mut faults);
+        }
         if faults.0.is_empty() { Ok(Self { spec }) } else { Err(ExperimentFaults(faults.0)) }
     }
 
@@ -182,16 +185,20 @@ fn check_data(data: &DataSpec, faults: &mut Faults) {
 }
 
 fn check_head(head: &HeadSpec, faults: &mut Faults) {
-    let fresh = head.init == HeadInit::Fresh;
+    let random = match head.init {
+        HeadInit::Prompt => return,
+        HeadInit::Fresh => "fresh",
+        HeadInit::Promptless => "promptless",
+    };
     faults.require(
-        !fresh || head.trained,
+        head.trained,
         "method.head.trained",
-        "is false for a fresh head, which would stay random".into(),
+        format!("is false for a {random} head, which would stay random"),
     );
     faults.require(
-        !fresh || !head.scale_trained,
+        !head.scale_trained,
         "method.head.scale_trained",
-        "is true, but a fresh head has no logit scale".into(),
+        format!("is true, but a {random} head has no logit scale"),
     );
 }
 

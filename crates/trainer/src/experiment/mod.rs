@@ -4,6 +4,7 @@
 //! only if every value makes sense.
 
 mod check;
+mod ensemble_spec;
 mod mask_specs;
 mod parse;
 mod prompt_specs;
@@ -12,6 +13,7 @@ mod tes_specs;
 mod world_specs;
 
 pub use check::{Experiment, ExperimentFault, ExperimentFaults, check_training_config};
+pub use ensemble_spec::{EnsembleSpace, EnsembleSpec};
 pub use mask_specs::{DropoutSpec, MaskTuningSpec};
 pub use parse::{SpecError, apply_override, nearest, parse_toml, read_text};
 pub use prompt_specs::{

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use regulus_clip::Precision;
 use regulus_datasets::Subset;
 use serde::{Deserialize, Serialize};
 
+use super::ensemble_spec::EnsembleSpec;
 use super::mask_specs::MaskTuningSpec;
 use super::prompt_specs::{CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, PromptsrcSpec, VptSpec};
 use super::tes_specs::TesSpec;
@@ -26,6 +28,9 @@ pub struct ExperimentSpec {
     /// How to optimise; absent for methods that take no gradient steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingConfig>,
+    /// Mixtures with the zero-shot model that are tested too (default: none).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ensemble: Option<EnsembleSpec>,
 }
 
 /// Where the pre-trained model lies.
@@ -121,8 +126,10 @@ pub enum HeadInit {
     /// Text features of the class prompts.
     #[default]
     Prompt,
-    /// Random weights.
+    /// Random weights, one linear layer.
     Fresh,
+    /// Random weights, ProReg's network of two linear layers.
+    Promptless,
 }
 
 /// The classifier head of a fine-tuned tower.
@@ -132,7 +139,7 @@ pub struct HeadSpec {
     /// What it starts from (default `prompt`).
     #[serde(default)]
     pub init: HeadInit,
-    /// Whether the text features are trained (default true; a fresh head always is).
+    /// Whether the text features are trained (default true; the layers of other heads always are).
     #[serde(default = "yes")]
     pub trained: bool,
     /// Whether the logit scale is trained (default false).
@@ -262,6 +269,13 @@ fn unit() -> f64 {
     1.0
 }
 
+impl ExperimentSpec {
+    /// What the towers compute in.
+    pub fn precision(&self) -> Precision {
+        self.training.as_ref().map_or(Precision::F32, |training| training.precision)
+    }
+}
+
 impl DataSpec {
     /// Names of the test splits, where they are known before the data is read.
     pub fn known_splits(&self) -> Option<&'static [&'static str]> {
@@ -300,9 +314,13 @@ impl MethodSpec {
             Self::LinearProbe { solver: SolverSpec::Lbfgs, .. } => format!("{name}-lbfgs"),
             Self::LinearProbe { solver: SolverSpec::Sgd, .. } => format!("{name}-sgd"),
             Self::Finetune { head, label_smoothing } => {
-                let fresh = if head.init == HeadInit::Fresh { "-fresh" } else { "" };
+                let init = match head.init {
+                    HeadInit::Prompt => "",
+                    HeadInit::Fresh => "-fresh",
+                    HeadInit::Promptless => "-promptless",
+                };
                 let smoothed = if *label_smoothing > 0.0 { "-smoothed" } else { "" };
-                format!("{name}{fresh}{smoothed}")
+                format!("{name}{init}{smoothed}")
             }
             Self::Proreg { form: WeightForm::Prob, .. } => format!("{name}-prob"),
             Self::Proreg { form: WeightForm::Exp10, .. } => format!("{name}-exp10"),

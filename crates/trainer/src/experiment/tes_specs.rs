@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use regulus_clip::BertPooling;
+use regulus_clip::{BertPooling, Precision};
 use serde::{Deserialize, Serialize};
 
 use super::check::Faults;
@@ -137,6 +137,17 @@ pub(super) fn check_encoder(spec: &ExperimentSpec, faults: &mut Faults) {
                 );
             }
         }
+        faults.require(
+            spec.ensemble.is_none(),
+            "ensemble",
+            "mixes with the zero-shot model, which reads other images than `model.backbone`; leave it out"
+                .into(),
+        );
+        faults.require(
+            spec.precision() == Precision::F32,
+            "training.precision",
+            "is not `f32`, and `model.backbone` computes in nothing else".into(),
+        );
         faults.require(
             spec.model.resolution.is_none(),
             "model.resolution",

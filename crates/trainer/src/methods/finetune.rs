@@ -2,7 +2,7 @@
 //! constant distillation, ProReg and L2-SP differ only in what they minimise.
 
 use burn::tensor::Tensor;
-use regulus_clip::{Clip, Injection, Part, RunningStatistics};
+use regulus_clip::{Clip, Part, RunningStatistics};
 use regulus_losses as losses;
 use regulus_losses::TeacherWeight;
 
@@ -42,7 +42,7 @@ pub enum Regulariser {
     L2Sp {
         /// Strength for parameters that have a pre-trained start: the tower and a prompt-initialised head.
         alpha: f64,
-        /// Strength of the decay to 0 of a fresh head.
+        /// Strength of the decay to 0 of a fresh or promptless head.
         beta: f64,
     },
 }
@@ -68,36 +68,23 @@ pub struct FineTune {
 impl FineTune {
     /// Fine-tunes `clip` under `head`. `teacher` is the frozen zero-shot model that distillation follows.
     pub fn new(clip: Clip, head: Head, teacher: ZeroShot, regulariser: Regulariser) -> Self {
-        let mut start = Parameters::default();
-        let parameters = clip.parameters(Part::Image).into_iter();
-        for parameter in parameters.filter(|parameter| !RunningStatistics::holds(&parameter.path)) {
-            start.insert(parameter.path, parameter.value, parameter.shape);
-        }
+        let weights = clip.parameters(Part::Image).into_iter();
+        let mut start: Parameters =
+            weights.filter(|weight| !RunningStatistics::holds(&weight.path)).collect();
         head.add_to(&mut start, clip.embed_dim());
         Self { clip, head, regulariser, start, teacher, teacher_logits: None }
     }
 
-    fn injection(parameters: &Parameters) -> Injection {
-        let mut injection = Injection::none();
-        for (name, leaf) in parameters.iter().filter(|(name, _)| !Head::owns(name)) {
-            injection = injection.replace(name.clone(), leaf.value.clone());
-        }
-        injection
-    }
-
     fn teacher_logits(&self, batch: &Batch) -> Tensor<2> {
         match &self.teacher_logits {
-            Some(logits) => {
-                let rows: Vec<i64> = batch.indices.iter().map(|&index| index as i64).collect();
-                logits.clone().select(0, Tensor::from_data(rows.as_slice(), &logits.device()))
-            }
+            Some(logits) => batch.rows_of(logits),
             None => self.teacher.classify(batch.pixels.clone()),
         }
     }
 
     fn spring(&self, parameters: &Parameters, alpha: f64, beta: f64) -> Option<Tensor<1>> {
         let pulled = |fresh: bool| {
-            parameters.iter().filter(move |(name, _)| name.starts_with("head.") == fresh).filter_map(
+            parameters.iter().filter(move |(name, _)| Head::is_fresh(name) == fresh).filter_map(
                 move |(name, leaf)| {
                     let origin = match fresh {
                         true => leaf.value.zeros_like(),
@@ -174,7 +161,8 @@ impl Method for FineTune {
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
-        let features = self.clip.encode_image(pixels, &Self::injection(parameters));
+        let tower = parameters.replacing(|name| !Head::owns(name));
+        let features = self.clip.encode_image(pixels, &tower);
         self.head.logits(parameters, features)
     }
 }

@@ -1,9 +1,10 @@
-//! The classifier on top of a fine-tuned image tower: CLIP's own text features, or a fresh linear layer.
+//! The classifier on top of a fine-tuned image tower: CLIP's own text features, or fresh layers.
 
 use burn::tensor::Tensor;
 use regulus_clip::{Clip, Injection, normalise};
 use regulus_images::random::Stream;
 
+use super::promptless::{self, PromptlessHead};
 use crate::parameters::Parameters;
 
 /// Name of the prompt-initialised classifier `[classes, embed]`, as in the official ProReg code.
@@ -29,6 +30,14 @@ pub enum HeadStart {
         /// Seed of the initialisation.
         seed: u64,
     },
+    /// Linear, LayerNorm, GELU, Linear on the raw image features (ProReg, `promptless_finetune`): weights from
+    /// N(0, 0.02), biases 0.
+    Promptless {
+        /// Number of classes.
+        classes: usize,
+        /// Seed of the initialisation.
+        seed: u64,
+    },
 }
 
 /// A classifier head and which of its parts are trained.
@@ -41,15 +50,20 @@ pub struct Head {
 }
 
 impl Head {
-    /// A head for `clip`. `scale_trained` only concerns a prompt-initialised head: a fresh one has no
-    /// scale.
+    /// A head for `clip`. `trained` and `scale_trained` only concern a prompt-initialised head: fresh layers are
+    /// always trained and have no scale.
     pub fn new(clip: &Clip, start: HeadStart, trained: bool, scale_trained: bool) -> Self {
         Self { start, trained, scale_trained, frozen_scale: clip.logit_scale(&Injection::none()) }
     }
 
     /// Whether a parameter of this name belongs to a head.
     pub fn owns(name: &str) -> bool {
-        [TEXT_FEATURES, LOGIT_SCALE, HEAD_WEIGHT, HEAD_BIAS].contains(&name)
+        [TEXT_FEATURES, LOGIT_SCALE].contains(&name) || Self::is_fresh(name)
+    }
+
+    /// Whether a parameter of this name belongs to a head without a pre-trained start.
+    pub fn is_fresh(name: &str) -> bool {
+        [HEAD_WEIGHT, HEAD_BIAS].contains(&name) || name.starts_with(promptless::PREFIX)
     }
 
     /// Adds the trained parts with their initial values.
@@ -72,6 +86,9 @@ impl Head {
                 parameters.insert_values(HEAD_WEIGHT, weights, vec![*classes, embed], &device);
                 parameters.insert_values(HEAD_BIAS, vec![0.0; *classes], vec![*classes], &device);
             }
+            HeadStart::Promptless { classes, seed } => {
+                PromptlessHead::new(embed, *classes).add_to(parameters, *seed, &self.frozen_scale.device());
+            }
         }
     }
 
@@ -89,6 +106,9 @@ impl Head {
             HeadStart::Fresh { classes, .. } => {
                 let weight = parameters[HEAD_WEIGHT].value.clone().reshape([*classes, embed]);
                 features.matmul(weight.transpose()) + parameters[HEAD_BIAS].value.clone().unsqueeze::<2>()
+            }
+            HeadStart::Promptless { classes, .. } => {
+                PromptlessHead::new(embed, *classes).logits(parameters, features)
             }
         }
     }

@@ -1,5 +1,5 @@
-//! A trained linear layer beside or on top of a model: CoCoOp's meta-net, MaPLe's coupling, and classifier and
-//! projection of a fine-tuned encoder are made of these.
+//! A trained linear layer beside or on top of a model: CoCoOp's meta-net, MaPLe's coupling, the promptless head, and
+//! classifier and projection of a fine-tuned encoder are made of these.
 
 use burn::tensor::{Device, Tensor};
 use regulus_images::random::Stream;
@@ -34,6 +34,15 @@ impl LinearLayer {
             let values = (0..count).map(|_| stream.range(-bound, bound) as f32).collect();
             parameters.insert_values(name, values, shape, device);
         }
+    }
+
+    /// Adds the weight from a normal distribution around 0, and a bias of 0.
+    pub(super) fn add_normal(&self, parameters: &mut Parameters, deviation: f64, seed: u64, device: &Device) {
+        let name = self.leaf("weight");
+        let mut stream = Stream::new(seed, &format!("init/{name}"), 0, 0);
+        let weights = (0..self.outputs * self.inputs).map(|_| (deviation * stream.normal()) as f32);
+        parameters.insert_values(name, weights.collect(), vec![self.outputs, self.inputs], device);
+        parameters.insert_values(self.leaf("bias"), vec![0.0; self.outputs], vec![self.outputs], device);
     }
 
     /// # Shapes

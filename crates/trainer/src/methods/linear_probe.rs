@@ -61,10 +61,7 @@ impl Method for LinearProbe {
 
     fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective {
         let features = match &self.features {
-            Some(features) => {
-                let rows: Vec<i64> = batch.indices.iter().map(|&index| index as i64).collect();
-                features.clone().select(0, Tensor::from_data(rows.as_slice(), &features.device()))
-            }
+            Some(features) => batch.rows_of(features),
             None => self.features(batch.pixels.clone()),
         };
         let logits = self.head.logits(parameters, features);

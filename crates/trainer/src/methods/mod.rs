@@ -7,6 +7,7 @@ mod lbfgs;
 mod linear_layer;
 mod linear_probe;
 mod masks;
+mod promptless;
 pub mod prompts;
 
 pub use encoder_tuning::{EncoderTuning, ImageEncoder, Supervision};

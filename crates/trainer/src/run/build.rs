@@ -29,8 +29,7 @@ pub(super) fn method(
     let Materials { pretrained, task, .. } = materials;
     let encoder = EncoderBuilder { materials, class_names, seed: spec.seed };
     let prompts = PromptBuilder { materials, class_names, seed: spec.seed };
-    let tune =
-        |head: &HeadSpec, regulariser| fine_tune(pretrained, task, class_names, spec.seed, head, regulariser);
+    let tune = |head: &HeadSpec, regulariser| fine_tune(materials, class_names, spec.seed, head, regulariser);
     let method: Box<dyn Method> = match &spec.method {
         MethodSpec::ZeroShot { templates } => {
             let count = match templates {
@@ -38,9 +37,7 @@ pub(super) fn method(
                 Averaged::Ensemble => task.templates.len(),
             };
             let templates = &task.templates[..count.min(task.templates.len())];
-            let prompts = tokenize(pretrained, class_names, templates)?;
-            let features = text_features(&pretrained.clip, &prompts, Averaging::UnitFirst);
-            Box::new(ZeroShot::new(pretrained.clip.clone(), features))
+            Box::new(ZeroShot::written(pretrained, class_names, templates)?)
         }
         MethodSpec::LinearProbe { solver, c } => {
             let probe = LinearProbe::new(pretrained.clip.clone(), class_names.len(), spec.seed);
@@ -86,7 +83,14 @@ pub(super) fn method(
     Ok(method)
 }
 
-/// Raw text features `[classes, embed]` of the first template of the data.
+/// The original model with its hand template, the first: what regularises and is mixed with a trained model.
+pub(super) fn zero_shot(materials: &Materials, class_names: &[String]) -> Result<ZeroShot, TokenizeError> {
+    let Materials { pretrained, task, .. } = materials;
+    let features = first_template(pretrained, task, class_names)?;
+    Ok(ZeroShot::new(pretrained.clip.clone(), features))
+}
+
+/// Raw text features of the first template, `[classes, embed]`.
 pub(super) fn first_template(
     pretrained: &Pretrained,
     task: &Task,
@@ -100,21 +104,23 @@ pub(super) fn first_template(
 /// The first template writes the classifier and the teacher (design rule: the teacher is the original model
 /// with its hand template).
 fn fine_tune(
-    pretrained: &Pretrained,
-    task: &Task,
+    materials: &Materials,
     class_names: &[String],
     seed: u64,
     head: &HeadSpec,
     regulariser: Regulariser,
 ) -> Result<FineTune, TokenizeError> {
+    let Materials { pretrained, task, .. } = materials;
+    let clip = &pretrained.clip;
     let features = first_template(pretrained, task, class_names)?;
-    let teacher = ZeroShot::new(pretrained.clip.clone(), features.clone());
+    let teacher = ZeroShot::new(clip.clone(), features.clone());
     let start = match head.init {
         HeadInit::Prompt => HeadStart::Prompt(features),
         HeadInit::Fresh => HeadStart::Fresh { classes: class_names.len(), seed },
+        HeadInit::Promptless => HeadStart::Promptless { classes: class_names.len(), seed },
     };
-    let head = Head::new(&pretrained.clip, start, head.trained, head.scale_trained);
-    Ok(FineTune::new(pretrained.clip.clone(), head, teacher, regulariser))
+    let head = Head::new(clip, start, head.trained, head.scale_trained);
+    Ok(FineTune::new(clip.clone(), head, teacher, regulariser))
 }
 
 /// The probe at the optimum of its regularised objective.

@@ -6,7 +6,9 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use regulus_clip::{BackboneError, LoadError, LoadedBackbone, Pretrained, ResolutionError, TokenizeError};
+use regulus_clip::{
+    BackboneError, LoadError, LoadedBackbone, Precision, Pretrained, ResolutionError, TokenizeError,
+};
 use regulus_datasets::folders::{self, FolderError, FolderListing, FolderReport, FolderRequest};
 use regulus_datasets::world::{
     TestSet, TestSize, base_to_novel_task, bias_task, few_shot_task, long_tailed_task,
@@ -16,6 +18,7 @@ use regulus_images::{Preprocess, RgbImage};
 
 use super::Progress;
 use crate::class_texts::{ClassTexts, TextError};
+use crate::device::{PrecisionError, check_precision};
 use crate::experiment::{DataSpec, Experiment, MethodSpec, TextSpec};
 use crate::prompts::tokenize;
 
@@ -40,6 +43,9 @@ pub enum DataError {
     /// The texts that guide a method.
     #[error(transparent)]
     Texts(#[from] TextError),
+    /// The device lacks the number format that was asked for.
+    #[error("`training.precision`: {0}")]
+    Precision(#[from] PrecisionError),
     /// There is nothing to test on.
     #[error(
         "{} has no test images: add a test folder, name test domains, or hold out a share of train", .path.display()
@@ -62,7 +68,7 @@ pub struct Inputs {
     /// Identity of the experiment on these inputs.
     pub identity: String,
     source: Source,
-    device_kind: String,
+    backend: String,
     commit: Option<String>,
 }
 
@@ -77,12 +83,12 @@ enum Source {
 }
 
 impl Inputs {
-    /// Lists the data and digests the model's files. `device_kind` is part of the identity, such as
-    /// `cpu-f32`.
+    /// Lists the data and digests the model's files. The device's backend, such as `cpu`
+    /// ([`kind`](crate::device::kind)), is part of the identity.
     ///
     /// # Errors
     /// [`DataError`] with the path at fault.
-    pub fn check(experiment: &Experiment, device_kind: &str) -> Result<Self, DataError> {
+    pub fn check(experiment: &Experiment, backend: &str) -> Result<Self, DataError> {
         let spec = experiment.spec();
         let size = |images: usize, development: bool| {
             let set = if development { TestSet::Development } else { TestSet::Final };
@@ -131,8 +137,8 @@ impl Inputs {
             Source::Folder { listing, .. } => listing.fingerprint(),
             _ => "world".to_owned(),
         };
-        let identity = experiment.identity(&model, &data, device_kind)?;
-        Ok(Self { identity, source, device_kind: device_kind.to_owned(), commit: None })
+        let identity = experiment.identity(&model, &data, &device_kind(backend, spec.precision()))?;
+        Ok(Self { identity, source, backend: backend.to_owned(), commit: None })
     }
 
     /// Notes which commit of the code makes the run, for its record only.
@@ -152,11 +158,14 @@ impl Inputs {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Materials, DataError> {
         let spec = experiment.spec();
+        check_precision(device, &self.backend, spec.precision())?;
         let pretrained = Pretrained::load(&spec.model.path, device)?;
         let pretrained = match spec.model.resolution {
             Some(resolution) => pretrained.at_resolution(resolution)?,
             None => pretrained,
         };
+        let clip = pretrained.clip.clone().computing_in(spec.precision());
+        let pretrained = Pretrained { clip, ..pretrained };
         let backbone =
             spec.model.backbone.as_ref().map(|path| LoadedBackbone::load(path, device)).transpose()?;
         let texts = match &spec.method {
@@ -187,9 +196,15 @@ impl Inputs {
                 (Task { templates, ..task }, Some(report))
             }
         };
-        let Self { identity, device_kind, commit, .. } = self;
+        let Self { identity, backend, commit, .. } = self;
+        let device_kind = device_kind(&backend, spec.precision());
         Ok(Materials { pretrained, backbone, texts, task, report, identity, device_kind, commit })
     }
+}
+
+/// Backend and precision in one word, such as `cpu-f32`.
+fn device_kind(backend: &str, precision: Precision) -> String {
+    format!("{backend}-{}", precision.name())
 }
 
 /// Everything a run works on.

@@ -4,6 +4,7 @@ mod build;
 mod build_encoder;
 mod build_masks;
 mod build_prompts;
+mod ensemble;
 pub mod importance;
 mod materials;
 mod outcome;
@@ -14,9 +15,12 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 
+pub use ensemble::EnsembleScores;
 pub use materials::{DataError, Inputs, Materials};
 pub use outcome::{Outcome, OutcomeError, SplitScores};
 
+use ensemble::Sweep;
+use outcome::Evaluation;
 use resumable::Earlier;
 
 use crate::adapter::{self, AdapterCard, AdapterError};
@@ -224,7 +228,7 @@ pub fn run(
     let trained = Trained { spec: experiment.spec(), method: method.as_ref(), parameters: &parameters };
     let preprocess = materials.preprocess();
     let image_set = |images| ImageSet { images, preprocess, device };
-    let splits = evaluate(&trained, materials, &image_set, &mut work.recorder, control.progress)?;
+    let evaluation = evaluate(&trained, materials, &image_set, &mut work.recorder, control.progress)?;
     if !parameters.is_empty() {
         let card = AdapterCard {
             experiment: materials.identity.clone(),
@@ -235,7 +239,11 @@ pub fn run(
             templates: materials.task.templates.clone(),
             preprocess: preprocess.clone(),
             precision: "f32".into(),
-            accuracy: splits.iter().map(|split| (split.split.clone(), split.scores.accuracy)).collect(),
+            accuracy: evaluation
+                .splits
+                .iter()
+                .map(|split| (split.split.clone(), split.scores.accuracy))
+                .collect(),
         };
         adapter::save(&folder.join("adapter.safetensors"), &parameters, &method.buffers(), &card)?;
     }
@@ -243,7 +251,7 @@ pub fn run(
         outcome::write_json(&folder.join("data.json"), report)?;
     }
     let seconds = spent + began.elapsed().as_secs_f64();
-    let outcome = Outcome::new(experiment, materials, splits, parameters.count(), seconds);
+    let outcome = Outcome::new(experiment, materials, evaluation, parameters.count(), seconds);
     let outcome = outcome.with_facts(facts);
     outcome.save(folder)?;
     work.checkpoints.remove()?;
@@ -289,10 +297,11 @@ fn evaluate<'a>(
     image_set: &dyn Fn(&'a regulus_datasets::LabelledImages) -> ImageSet<'a>,
     recorder: &mut Recorder,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Vec<SplitScores>, RunError> {
+) -> Result<Evaluation, RunError> {
     let Trained { spec, method, parameters } = *trained;
     let total = materials.task.tests.len();
     let mut splits = Vec::with_capacity(total);
+    let mut sweep = Sweep::new(spec.ensemble.as_ref());
     for (done, split) in materials.task.tests.iter().enumerate() {
         progress(Progress::Evaluation { done, total });
         let began = Instant::now();
@@ -316,9 +325,14 @@ fn evaluate<'a>(
         if scores.lacks_a_class() {
             recorder.score(&split.name, "mean_class_accuracy_official", f64::NAN)?;
         }
+        if !sweep.is_empty() {
+            let zero_shot = build::zero_shot(materials, class_names)?;
+            let frozen = logits_of(&zero_shot, &zero_shot.parameters(), &images);
+            sweep.add(split, class_names.len(), &logits, &frozen, recorder)?;
+        }
         recorder.timing(&format!("evaluation {}", split.name), began)?;
         splits.push(SplitScores { split: split.name.clone(), images: split.images.len(), scores });
     }
     progress(Progress::Evaluation { done: total, total });
-    Ok(splits)
+    Ok(Evaluation { splits, ensemble: sweep.finish() })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Materials;
+use super::{EnsembleScores, Materials};
 use crate::evaluate::Scores;
 use crate::experiment::{Experiment, RESULTS_VERSION};
 
@@ -74,13 +74,22 @@ pub struct Outcome {
     /// What the method says of its trained parameters; see [`Method::facts`](crate::method::Method::facts).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, f64>,
+    /// Scores of the mixtures with the zero-shot model, in the order of the experiment's shares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ensemble: Vec<EnsembleScores>,
+}
+
+/// What testing ended with.
+pub(super) struct Evaluation {
+    pub splits: Vec<SplitScores>,
+    pub ensemble: Vec<EnsembleScores>,
 }
 
 impl Outcome {
     pub(super) fn new(
         experiment: &Experiment,
         materials: &Materials,
-        splits: Vec<SplitScores>,
+        evaluation: Evaluation,
         trained_values: usize,
         seconds: f64,
     ) -> Self {
@@ -97,7 +106,8 @@ impl Outcome {
             training_images: materials.task.train.len(),
             trained_values,
             seconds,
-            splits,
+            splits: evaluation.splits,
+            ensemble: evaluation.ensemble,
             facts: BTreeMap::new(),
         }
     }

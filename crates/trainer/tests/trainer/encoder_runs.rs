@@ -69,7 +69,7 @@ fn experiment(backbone: &Path, method: &str) -> Experiment {
 }
 
 fn materials(experiment: &Experiment, device: &Device) -> Result<Materials, DataError> {
-    Inputs::check(experiment, "cpu-f32")?.load(experiment, device, &|_| {})
+    Inputs::check(experiment, "cpu")?.load(experiment, device, &|_| {})
 }
 
 fn ran(experiment: &Experiment, folder: &Path) -> Result<Outcome, RunError> {
@@ -113,7 +113,7 @@ fn an_adapter_holds_parameters_and_buffers_and_tells_them_apart() {
     ran(&tes, &again).unwrap();
     let metrics = |run: &Path| std::fs::read(run.join("metrics.jsonl")).unwrap();
     assert_eq!(metrics(&run), metrics(&again));
-    let identity = |experiment: &Experiment| Inputs::check(experiment, "cpu-f32").unwrap().identity;
+    let identity = |experiment: &Experiment| Inputs::check(experiment, "cpu").unwrap().identity;
     let before = identity(&tes);
     std::fs::write(encoder.join("config.json"), "{}").unwrap();
     assert_ne!(before, identity(&tes));
@@ -220,6 +220,6 @@ fn texts_that_cannot_be_read_are_told_before_any_work() {
     assert!(load(of_bert()).to_string().starts_with("`method.text.bert`"));
     assert!(matches!(load("{ features = \"no/such/file\" }".into()), TextError::Precomputed(_)));
     let missing = experiment(&encoder, "name = \"tes\", text = { features = \"no/such/file\" }");
-    let error = Inputs::check(&missing, "cpu-f32").unwrap_err();
+    let error = Inputs::check(&missing, "cpu").unwrap_err();
     assert!(error.to_string().contains("no/such/file"), "{error}");
 }

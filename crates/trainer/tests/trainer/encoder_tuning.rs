@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use regulus_clip::{
-    Backbone, BlockKind, ConfigFault, LoadedBackbone, ResNet, ResNetArchitecture, ResNetLayer,
+    Backbone, BlockKind, ConfigFault, LoadedBackbone, Precision, ResNet, ResNetArchitecture, ResNetLayer,
     RunningStatistics,
 };
 use regulus_losses::TesSettings;
@@ -148,6 +148,7 @@ fn config(batch: usize) -> TrainingConfig {
         epochs: None,
         batch,
         accumulate: 1,
+        precision: Precision::F32,
         learning_rate: 0.01,
         head_multiplier: 1.0,
         weight_decay: 1e-3,

@@ -5,8 +5,11 @@
 mod accumulation;
 mod encoder_runs;
 mod encoder_tuning;
+mod ensemble;
 mod masks;
 mod objectives;
+mod precision;
 mod prompts;
 mod support;
 mod world_clip;
+mod your_own_method;

@@ -148,10 +148,7 @@ impl MaskTuning {
 
     fn frozen_logits(&self, batch: &Batch) -> Tensor<2> {
         match &self.frozen_logits {
-            Some(logits) => {
-                let rows: Vec<i64> = batch.indices.iter().map(|&index| index as i64).collect();
-                logits.clone().select(0, Tensor::from_data(rows.as_slice(), &logits.device()))
-            }
+            Some(logits) => batch.rows_of(logits),
             None => self.model.classify(batch.pixels.clone()),
         }
     }

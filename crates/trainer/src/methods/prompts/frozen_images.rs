@@ -36,10 +36,7 @@ impl FrozenImages {
     /// Unit features of a training batch, `[batch, embed]`.
     pub(super) fn of(&self, batch: &Batch) -> Tensor<2> {
         match &self.known {
-            Some(features) => {
-                let rows: Vec<i64> = batch.indices.iter().map(|&index| index as i64).collect();
-                features.clone().select(0, Tensor::from_data(rows.as_slice(), &features.device()))
-            }
+            Some(features) => batch.rows_of(features),
             None => self.encode(batch.pixels.clone()),
         }
     }

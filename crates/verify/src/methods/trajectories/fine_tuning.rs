@@ -5,6 +5,7 @@ use super::{Trained, trained, values};
 use crate::checks::{Checks, host};
 use crate::error::CaseError;
 use crate::methods::notes::Notes;
+use regulus_clip::Precision;
 use regulus_losses::{TeacherWeight, cross_entropy, teacher_weight};
 use regulus_trainer::batches::{Augmentation, BatchSource};
 use regulus_trainer::method::Method;
@@ -47,6 +48,7 @@ pub(super) fn run(
         epochs: None,
         batch: 0,
         accumulate: 1,
+        precision: Precision::F32,
         learning_rate: notes.number("lr")?,
         head_multiplier: notes.number("lr_mult_head")?,
         weight_decay: notes.number("weight_decay")?,

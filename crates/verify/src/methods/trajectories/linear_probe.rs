@@ -6,6 +6,7 @@ use crate::checks::Checks;
 use crate::error::CaseError;
 use crate::methods::notes::Notes;
 use burn::tensor::Tensor;
+use regulus_clip::Precision;
 use regulus_trainer::batches::Augmentation;
 use regulus_trainer::methods::LinearProbe;
 use regulus_trainer::optim::Rule;
@@ -29,6 +30,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         epochs: None,
         batch: io.shape("out.features")?.get(1).copied().unwrap_or_default(),
         accumulate: 1,
+        precision: Precision::F32,
         learning_rate,
         head_multiplier: 1.0,
         weight_decay: 0.0,

@@ -6,6 +6,7 @@ use crate::checks::{Checks, host};
 use crate::error::CaseError;
 use crate::methods::notes::Notes;
 use crate::recorded::Recorded;
+use regulus_clip::Precision;
 use regulus_losses::FusedTarget;
 use regulus_trainer::batches::Augmentation;
 use regulus_trainer::method::Method;
@@ -60,6 +61,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         epochs: None,
         batch: 0,
         accumulate: 1,
+        precision: Precision::F32,
         learning_rate: notes.number("lr")?,
         head_multiplier: 1.0,
         weight_decay: 0.0,

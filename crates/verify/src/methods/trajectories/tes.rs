@@ -9,7 +9,7 @@ use crate::methods::notes::Notes;
 use crate::recorded::Recorded;
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use regulus_clip::{
-    Backbone, BlockKind, Injection, ResNet, ResNetArchitecture, ResNetLayer, RunningStatistics,
+    Backbone, BlockKind, Injection, Precision, ResNet, ResNetArchitecture, ResNetLayer, RunningStatistics,
 };
 use regulus_losses::TesSettings;
 use regulus_trainer::batches::{Augmentation, Batch, BatchSource};
@@ -149,6 +149,7 @@ fn config(notes: &Notes, io: &Recorded) -> Result<TrainingConfig, CaseError> {
         epochs: None,
         batch: 0,
         accumulate: 1,
+        precision: Precision::F32,
         learning_rate: notes.number("lr")?,
         head_multiplier: 1.0,
         weight_decay: notes.number("weight_decay")?,

@@ -8,7 +8,7 @@ use crate::checks::{Checks, host};
 use crate::error::CaseError;
 use crate::methods::notes::Notes;
 use burn::tensor::{Tensor, TensorData};
-use regulus_clip::{TokenBatch, normalise};
+use regulus_clip::{Precision, TokenBatch, normalise};
 use regulus_losses::{Aggregation, PromptSrcWeights};
 use regulus_trainer::aggregation::AggregationSpec;
 use regulus_trainer::batches::{Augmentation, BatchSource};
@@ -205,6 +205,7 @@ fn training(checks: &Checks<'_>, notes: &Notes, kind: Kind) -> Result<TrainingCo
         epochs: None,
         batch: 0,
         accumulate: 1,
+        precision: Precision::F32,
         learning_rate: notes.number("lr")?,
         head_multiplier: 1.0,
         weight_decay: WEIGHT_DECAY,

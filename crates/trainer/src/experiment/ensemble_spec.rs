@@ -1,0 +1,45 @@
+//! The ensemble of a trained model with its zero-shot model in the words of a recipe.
+
+use serde::{Deserialize, Serialize};
+
+use super::check::Faults;
+use super::spec::MethodSpec;
+
+/// Most shares of one run: each is scored on every test split.
+const MOST_SHARES: usize = 1000;
+
+/// Mixtures of the trained and the zero-shot model that are tested besides the trained one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnsembleSpec {
+    /// What is mixed (default `logits`).
+    #[serde(default)]
+    pub space: EnsembleSpace,
+    /// Shares of the trained model, each in [0, 1]; the rest is the zero-shot model's.
+    pub shares: Vec<f64>,
+}
+
+/// What an ensemble mixes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnsembleSpace {
+    /// The logits of each image.
+    #[default]
+    Logits,
+}
+
+impl EnsembleSpec {
+    pub(super) fn check(&self, method: &MethodSpec, faults: &mut Faults) {
+        let trained = !matches!(method, MethodSpec::ZeroShot { .. });
+        let name = method.name();
+        faults.require(
+            trained,
+            "ensemble",
+            format!("mixes a trained model with zero-shot; {name} trains none"),
+        );
+        let count = self.shares.len();
+        let fits = (1..=MOST_SHARES).contains(&count);
+        faults.require(fits, "ensemble.shares", format!("has {count} entries; expected 1 to {MOST_SHARES}"));
+        self.shares.iter().for_each(|share| faults.share("ensemble.shares", *share));
+    }
+}
