@@ -2,8 +2,10 @@
 
 pub mod folders;
 mod labelled;
+mod originals;
 mod task;
 pub mod world;
 
 pub use labelled::{LabelledImages, LabelledImagesError};
+pub use originals::{ImageFiles, Originals};
 pub use task::{Task, TestSplit, prompt};

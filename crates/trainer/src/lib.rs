@@ -2,6 +2,7 @@
 
 pub mod adapter;
 pub mod aggregation;
+pub mod augmentation;
 pub mod batches;
 pub mod comparison;
 pub mod device;

@@ -1,11 +1,13 @@
 //! The training loop. There is one, for every method and for pre-training: batch, gradients, clip, step,
 //! record.
 
+use regulus_images::FileError;
 use regulus_losses::AggregationError;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregation::{AggregationSpec, EpochAggregate};
-use crate::batches::{Augmentation, BatchSource};
+use crate::augmentation::Augmentation;
+use crate::batches::BatchSource;
 use crate::method::Method;
 use crate::optim::{Optimiser, Rule, clip_global_norm};
 use crate::parameters::Parameters;
@@ -83,6 +85,14 @@ pub enum TrainError {
         /// Base learning rate.
         learning_rate: f64,
     },
+    /// A training image could be read when the run began, and cannot any more.
+    #[error("cannot read a training image again at step {step}: {source}")]
+    Image {
+        /// 0-based step.
+        step: usize,
+        /// The file and what is wrong with it.
+        source: FileError,
+    },
     /// The parameters of the epochs could not be aggregated.
     #[error(transparent)]
     Aggregation(#[from] AggregationError),
@@ -121,7 +131,8 @@ pub fn train(
     let epochs = total.div_ceil(per_epoch.max(1));
     let mut aggregate = config.aggregation.map(|spec| EpochAggregate::new(spec, epochs)).transpose()?;
     for step in 0..total {
-        let Some(batch) = source.batch(step) else { break };
+        let batch = source.batch(step).map_err(|source| TrainError::Image { step, source })?;
+        let Some(batch) = batch else { break };
         let mut outcome = method.step(&parameters, &batch);
         if !outcome.loss.is_finite() {
             let learning_rate = config.learning_rate;

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use regulus_clip::{LoadError, Pretrained, ResolutionError, TokenizeError};
-use regulus_datasets::folders::{self, FolderError, FolderListing, FolderReport, FolderRequest};
+use regulus_datasets::folders::{
+    self, FolderError, FolderListing, FolderReport, FolderRequest, LoadedFolder,
+};
 use regulus_datasets::world::{TestSet, TestSize, base_to_novel_task, bias_task};
-use regulus_datasets::{LabelledImages, Task};
-use regulus_images::{Preprocess, RgbImage};
+use regulus_datasets::{LabelledImages, Originals, Task};
+use regulus_images::Preprocess;
 
 use super::Progress;
 use crate::experiment::{DataSpec, Experiment};
@@ -127,23 +129,21 @@ impl Inputs {
             None => pretrained,
         };
         let preprocess = &pretrained.preprocess;
-        let (task, report) = match self.source {
-            Source::World { strength, size } => {
-                (for_model(bias_task(strength, spec.seed, size), preprocess), None)
-            }
-            Source::WorldBaseToNovel { size } => {
-                (for_model(base_to_novel_task(spec.seed, size), preprocess), None)
-            }
+        let (task, originals, report) = match self.source {
+            Source::World { strength, size } => for_model(bias_task(strength, spec.seed, size), preprocess),
+            Source::WorldBaseToNovel { size } => for_model(base_to_novel_task(spec.seed, size), preprocess),
             Source::Folder { listing, templates } => {
                 let names: Vec<String> = listing.classes.iter().map(|class| class.prompt.clone()).collect();
                 tokenize(&pretrained, &names, &templates)?;
                 let tell = |done, total| progress(Progress::Data { done, total });
-                let (task, report) = folders::load(&listing, preprocess, IMAGE_MEMORY, &tell)?;
-                (Task { templates, ..task }, Some(report))
+                let LoadedFolder { task, originals, report } =
+                    folders::load(&listing, preprocess, IMAGE_MEMORY, &tell)?;
+                let originals: Box<dyn Originals> = Box::new(originals);
+                (Task { templates, ..task }, Some(originals), Some(report))
             }
         };
         let Self { identity, device_kind, commit, .. } = self;
-        Ok(Materials { pretrained, task, report, identity, device_kind, commit })
+        Ok(Materials { pretrained, task, originals, report, identity, device_kind, commit })
     }
 }
 
@@ -154,6 +154,8 @@ pub struct Materials {
     pub pretrained: Pretrained,
     /// Images and class names.
     pub task: Task,
+    /// The training images before they were resized, where they are not those of `task`.
+    originals: Option<Box<dyn Originals>>,
     /// What was skipped or odd among images on disk.
     pub report: Option<FolderReport>,
     /// Identity of the experiment.
@@ -164,19 +166,28 @@ pub struct Materials {
     pub commit: Option<String>,
 }
 
-/// Resizes the world's images to what a model expects; the world's own CLIP takes them as they are.
-fn for_model(mut task: Task, preprocess: &Preprocess) -> Task {
+impl Materials {
+    /// The training images before they were resized.
+    pub fn originals(&self) -> &dyn Originals {
+        self.originals.as_deref().unwrap_or(&self.task.train)
+    }
+}
+
+/// A task of the world, its images resized to what a model expects; what they were before, if that is something else
+/// (the world's own CLIP takes them as they are); and no report.
+fn for_model(
+    mut task: Task,
+    preprocess: &Preprocess,
+) -> (Task, Option<Box<dyn Originals>>, Option<FolderReport>) {
+    if task.train.side == preprocess.crop {
+        return (task, None, None);
+    }
     let resized = |images: &LabelledImages| {
-        let squares = (0..images.len()).flat_map(|index| {
-            let pixels = images.image(index).to_vec();
-            let image = RgbImage { width: images.side, height: images.side, pixels };
-            preprocess.square(&image).pixels
-        });
+        let squares = (0..images.len()).flat_map(|index| preprocess.square(&images.rgb_image(index)).pixels);
         LabelledImages { side: preprocess.crop, pixels: squares.collect(), labels: images.labels.clone() }
     };
-    if task.train.side != preprocess.crop {
-        task.train = resized(&task.train);
-        task.tests.iter_mut().for_each(|split| split.images = resized(&split.images));
-    }
-    task
+    task.tests.iter_mut().for_each(|split| split.images = resized(&split.images));
+    let train = resized(&task.train);
+    let originals = std::mem::replace(&mut task.train, train);
+    (task, Some(Box::new(originals)), None)
 }

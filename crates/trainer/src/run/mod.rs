@@ -146,9 +146,10 @@ pub fn run(
         Some(config) => {
             let sampler = Sampler {
                 images: training_images,
+                originals: materials.originals(),
                 seed: experiment.spec().seed,
                 batch: config.batch,
-                augmentation: config.augmentation,
+                augmentation: config.augmentation.clone(),
             };
             let mut step =
                 |taken: Taken<'_>| progress(Progress::Training { done: taken.done, total: taken.total });

@@ -4,6 +4,7 @@
 
 mod masks;
 mod objectives;
+mod originals;
 mod prompts;
 mod support;
 mod tes;

@@ -8,7 +8,7 @@ use regulus_clip::{
     Backbone, BlockKind, ConfigFault, ResNet, ResNetArchitecture, ResNetLayer, RunningStatistics,
 };
 use regulus_losses::TesSettings;
-use regulus_trainer::batches::{Batch, BatchSource};
+use regulus_trainer::batches::Batch;
 use regulus_trainer::method::Method;
 use regulus_trainer::methods::{ImageEncoder, Tes, TesError, TesHead};
 
@@ -44,7 +44,7 @@ fn tes(device: &Device, settings: TesSettings) -> Tes {
 }
 
 fn batch(device: &Device) -> Batch {
-    RecordedBatches { common: &Case::open("common"), device }.batch(0).unwrap()
+    RecordedBatches { common: &Case::open("common"), device }.at(0).unwrap()
 }
 
 #[test]
