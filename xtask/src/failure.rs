@@ -1,7 +1,12 @@
-//! How a command fails: a wrong request (exit code 2, before any work) or work that went wrong (1).
+//! How a command fails: a wrong request (exit code 2, before any work), work that went wrong (1), or work that was
+//! interrupted (130).
 
 use std::fmt;
 use std::process::ExitCode;
+
+use regulus_trainer::run::RunError;
+
+use crate::interrupt;
 
 /// A failed command with its message.
 #[derive(Debug)]
@@ -10,6 +15,8 @@ pub enum Failure {
     Request(anyhow::Error),
     /// The work itself failed.
     Work(anyhow::Error),
+    /// The work was interrupted and can go on.
+    Stopped(anyhow::Error),
 }
 
 impl Failure {
@@ -23,18 +30,27 @@ impl Failure {
         Self::Work(error.into())
     }
 
-    /// 2 for a wrong request, 1 for failed work.
+    /// Marks the error of a run: it failed, or it was asked to stop.
+    pub fn of_run(error: RunError) -> Self {
+        match error {
+            RunError::Stopped { .. } => Self::Stopped(error.into()),
+            _ => Self::Work(error.into()),
+        }
+    }
+
+    /// 2 for a wrong request, 1 for failed work, 130 for interrupted work.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Request(_) => 2,
             Self::Work(_) => 1,
+            Self::Stopped(_) => interrupt::EXIT_CODE,
         })
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Request(error) | Self::Work(error)) = self;
+        let (Self::Request(error) | Self::Work(error) | Self::Stopped(error)) = self;
         formatter.write_str(&told(error))
     }
 }

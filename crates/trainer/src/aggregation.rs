@@ -6,6 +6,7 @@ use regulus_losses::{Aggregation, AggregationError, RunningAggregate};
 use serde::{Deserialize, Serialize};
 
 use crate::parameters::Parameters;
+use crate::training_state::AggregateState;
 
 /// How the parameters at the ends of the epochs `e = 1..=E` are weighted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,24 @@ impl EpochAggregate {
     /// [`AggregationError`] without epochs, and for a Gaussian that gives no epoch a weight.
     pub fn new(spec: AggregationSpec, epochs: usize) -> Result<Self, AggregationError> {
         Ok(Self { running: RunningAggregate::new(spec.into(), epochs)? })
+    }
+
+    /// Goes on from `state`, which an aggregate of the same run has left.
+    ///
+    /// # Errors
+    /// As [`EpochAggregate::new`], and if more epochs were added than there are.
+    pub fn resume(
+        spec: AggregationSpec,
+        epochs: usize,
+        state: AggregateState,
+    ) -> Result<Self, AggregationError> {
+        let AggregateState { added, sum } = state;
+        Ok(Self { running: RunningAggregate::resume(spec.into(), epochs, added, sum)? })
+    }
+
+    /// The sum so far.
+    pub fn state(&self) -> AggregateState {
+        AggregateState { added: self.running.added(), sum: self.running.sum().to_vec() }
     }
 
     /// Adds the parameters at the end of the next epoch.

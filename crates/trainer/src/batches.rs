@@ -11,7 +11,7 @@ use regulus_images::{FileError, Preprocess};
 pub use crate::augmentation::Augmentation;
 use crate::augmentation::view;
 
-/// The images of one optimiser step.
+/// The images of one forward and backward pass: of one optimiser step, unless gradients are accumulated.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Normalised pixels, `[batch, 3, height, width]`.
@@ -22,7 +22,7 @@ pub struct Batch {
     pub indices: Vec<usize>,
     /// The pass over the data that the batch belongs to, from 0.
     pub epoch: usize,
-    /// The optimiser step, from 0.
+    /// Its number among the batches of the run, from 0: the optimiser step, unless gradients are accumulated.
     pub step: usize,
 }
 
@@ -90,17 +90,28 @@ impl<'a> ImageSet<'a> {
             set.pixels(&indices, |_| false)
         })
     }
+
+    /// Every image once in the order of a run's first epoch, `size` at a time; the last batch may be smaller.
+    pub fn shuffled(&self, seed: u64, size: usize) -> impl ExactSizeIterator<Item = Batch> + use<'a> {
+        let (set, size) = (*self, size.max(1));
+        let order = Stream::new(seed, "order", 0, 0).permutation(set.len());
+        (0..set.len().div_ceil(size)).map(move |step| {
+            let indices: Vec<usize> = order.iter().copied().skip(step * size).take(size).collect();
+            let (pixels, labels) = (set.pixels(&indices, |_| false), set.labels(&indices));
+            Batch { pixels, labels, indices, epoch: 0, step }
+        })
+    }
 }
 
 /// Where the batches of a run come from.
 pub trait BatchSource {
-    /// The batch of optimiser step `step`; `None` ends the run early.
+    /// The batch of this number, from 0; `None` ends the run early.
     ///
     /// # Errors
     /// [`FileError`] with the path of an image that cannot be read.
     fn batch(&self, step: usize) -> Result<Option<Batch>, FileError>;
 
-    /// Optimiser steps in one pass over the data.
+    /// Batches in one pass over the data: optimiser steps, unless gradients are accumulated.
     fn steps_per_epoch(&self) -> usize;
 
     /// The whole set, when every visit sees its images unchanged: what is frozen may then be computed once
@@ -108,7 +119,7 @@ pub trait BatchSource {
     fn unchanging(&self) -> Option<ImageSet<'_>>;
 }
 
-/// Which images each step sees: a fresh permutation per epoch, partial last batches dropped when there
+/// Which images each batch shows: a fresh permutation per epoch, partial last batches dropped when there
 /// is at least one full batch (as Dassl's training loader does).
 #[derive(Debug, Clone)]
 pub struct Sampler<'a> {
@@ -118,7 +129,7 @@ pub struct Sampler<'a> {
     pub originals: &'a dyn Originals,
     /// Seed of the order and of the augmentation.
     pub seed: u64,
-    /// Images per step.
+    /// Images per batch.
     pub batch: usize,
     /// How images are changed.
     pub augmentation: Augmentation,
@@ -221,6 +232,20 @@ mod tests {
         let empty = LabelledImages { side: 2, pixels: Vec::new(), labels: Vec::new() };
         let set = ImageSet { images: &empty, preprocess: &preprocess, device: &device };
         assert!(sampler(set, Augmentation::None).batch(0).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_shuffled_set_has_every_image_once_in_the_order_of_the_first_epoch() {
+        let (images, preprocess, device) = (images(10), preprocess(), device());
+        let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
+        let batches: Vec<Batch> = set.shuffled(3, 4).collect();
+        assert_eq!(batches.iter().map(|batch| batch.indices.len()).collect::<Vec<_>>(), [4, 4, 2]);
+        let first = sampler(set, Augmentation::None).batch(0).unwrap().unwrap();
+        assert_eq!(batches[0].indices, first.indices);
+        let mut seen: Vec<usize> = batches.into_iter().flat_map(|batch| batch.indices).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..10).collect::<Vec<_>>());
+        assert_eq!(set.shuffled(3, usize::MAX).len(), 1);
     }
 
     #[test]

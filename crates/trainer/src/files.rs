@@ -1,8 +1,9 @@
 //! Writing files so that a crash leaves the old content or the new one, never a part.
 
-use std::fs::File;
-use std::io::Write;
+use std::fs::{File, TryLockError};
+use std::io::{ErrorKind, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Writes `bytes` to a temporary file beside `path`, syncs it and renames it.
 pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -21,6 +22,30 @@ pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     renamed
 }
 
+/// How long a process that is about to end is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Keeps other processes away from what the file at `path` stands for, as long as the returned file is open. The
+/// operating system lets go of it when the process ends, however it ends. `None` if another process holds it.
+pub fn lock(path: &Path) -> std::io::Result<Option<File>> {
+    let file = File::options().write(true).create(true).truncate(false).open(path)?;
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            // File systems without locks: better an unguarded run than none.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+                return Ok(Some(file));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +58,16 @@ mod tests {
         replace(&path, b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_one_holds_a_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = lock(&path).unwrap().unwrap();
+        assert!(lock(&path).unwrap().is_none());
+        drop(held);
+        assert!(lock(&path).unwrap().is_some());
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Methods, optimisers and the training loop of regularised fine-tuning.
 
+pub mod accumulation;
 pub mod adapter;
 pub mod aggregation;
 pub mod augmentation;
 pub mod batches;
+pub mod checkpoint;
 pub mod comparison;
 pub mod device;
 pub mod evaluate;
@@ -23,4 +25,5 @@ pub mod templates;
 #[cfg(test)]
 mod testing;
 pub mod training;
+pub mod training_state;
 pub mod zero_shot;

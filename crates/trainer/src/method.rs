@@ -36,6 +36,37 @@ impl StepOutcome {
             gradients: tracked.gradients(&mut gradients),
         }
     }
+
+    /// The sum with the outcome of another batch. A part or a gradient that only one of them has counts as 0 in the
+    /// other.
+    #[must_use]
+    pub fn plus(mut self, other: Self) -> Self {
+        self.loss += other.loss;
+        for (name, value) in other.terms {
+            match self.terms.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += value,
+                None => self.terms.push((name, value)),
+            }
+        }
+        for (name, gradient) in other.gradients {
+            let sum = match self.gradients.remove(&name) {
+                Some(sum) => sum + gradient,
+                None => gradient,
+            };
+            self.gradients.insert(name, sum);
+        }
+        self
+    }
+
+    /// Every value divided by `count`.
+    #[must_use]
+    pub fn divided_by(self, count: f64) -> Self {
+        Self {
+            loss: self.loss / count,
+            terms: self.terms.into_iter().map(|(name, value)| (name, value / count)).collect(),
+            gradients: self.gradients.into_iter().map(|(name, sum)| (name, sum / count)).collect(),
+        }
+    }
 }
 
 /// A fine-tuning method. `parameters` passed to its functions always have the names of
@@ -55,6 +86,12 @@ pub trait Method {
     fn step(&self, parameters: &Parameters, batch: &Batch) -> StepOutcome {
         let tracked = parameters.tracked();
         StepOutcome::of(self.objective(&tracked, batch), &tracked)
+    }
+
+    /// What trained parameters say of themselves beyond their scores, as named finite numbers for the record: R-MT's
+    /// sparsity. Most methods have nothing to say.
+    fn facts(&self, _parameters: &Parameters) -> Vec<(&'static str, f64)> {
+        Vec::new()
     }
 
     /// Whether a parameter belongs to the classifier head, whose learning rate may be multiplied.

@@ -24,13 +24,14 @@ pub struct Pretraining<'a> {
     context: usize,
     scenes: &'a [Scene],
     tokenizer: &'a Tokenizer,
-    /// Steps of the first stage.
-    words_only_steps: usize,
+    /// Batches of the first stage.
+    words_only_batches: usize,
     seed: u64,
 }
 
 impl<'a> Pretraining<'a> {
-    /// Trains `clip` from its present parameters on `scenes`, whose images the batches show.
+    /// Trains `clip` from its present parameters on `scenes`, whose images the batches show; the first
+    /// `words_only_batches` of them teach words alone.
     ///
     /// # Errors
     /// [`TokenizeError`] if the tokenizer does not know a word of the world, or the context is shorter than its
@@ -40,7 +41,7 @@ impl<'a> Pretraining<'a> {
         context: usize,
         scenes: &'a [Scene],
         tokenizer: &'a Tokenizer,
-        words_only_steps: usize,
+        words_only_batches: usize,
         seed: u64,
     ) -> Result<Self, TokenizeError> {
         // Captions only hold words of the vocabulary, and none is longer than this.
@@ -48,7 +49,7 @@ impl<'a> Pretraining<'a> {
         for text in world::VOCABULARY.into_iter().chain([longest.as_str()]) {
             tokenizer.encode(text, context)?;
         }
-        Ok(Self { clip, context, scenes, tokenizer, words_only_steps, seed })
+        Ok(Self { clip, context, scenes, tokenizer, words_only_batches, seed })
     }
 
     /// The trained model: the clip with the values of `parameters`, without the word head.
@@ -147,7 +148,7 @@ impl Method for Pretraining<'_> {
         let captions = self.captions(batch);
         let pooled = self.clip.visual.pooled(batch.pixels.clone(), &injection);
         let words = self.words_loss(parameters, pooled.clone(), &captions);
-        if batch.step < self.words_only_steps {
+        if batch.step < self.words_only_batches {
             return Objective { loss: words, terms: Vec::new() };
         }
         let contrastive = self.contrastive_loss(&injection, pooled, &captions);

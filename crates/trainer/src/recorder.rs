@@ -4,8 +4,8 @@
 //! byte by byte; seconds go to `timing.jsonl`.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -52,6 +52,12 @@ struct ScoreLine<'a> {
 }
 
 #[derive(Serialize)]
+struct FactLine<'a> {
+    fact: &'a str,
+    value: f64,
+}
+
+#[derive(Serialize)]
 struct TimingLine<'a> {
     stage: &'a str,
     seconds: f64,
@@ -60,22 +66,46 @@ struct TimingLine<'a> {
 struct Sink {
     path: PathBuf,
     writer: BufWriter<File>,
+    /// Length of the file.
+    bytes: u64,
 }
 
 impl Sink {
-    fn create(path: PathBuf) -> Result<Self, RecordError> {
-        match File::create(&path) {
-            Ok(file) => Ok(Self { path, writer: BufWriter::new(file) }),
+    /// Goes on behind the first `bytes` of the file; what stands there is dropped.
+    fn open(path: PathBuf, bytes: u64) -> Result<Self, RecordError> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let opened = file.and_then(|mut file| {
+            file.set_len(bytes)?;
+            file.seek(SeekFrom::End(0))?;
+            Ok(file)
+        });
+        match opened {
+            Ok(file) => Ok(Self { path, writer: BufWriter::new(file), bytes }),
             Err(source) => Err(RecordError { path, source }),
         }
     }
 
     fn line(&mut self, value: &impl Serialize) -> Result<(), RecordError> {
         let line = serde_json::to_string(value).map_err(std::io::Error::from);
-        line.and_then(|line| writeln!(self.writer, "{line}").and_then(|()| self.writer.flush()))
-            .map_err(|source| RecordError { path: self.path.clone(), source })
+        let written = line.and_then(|line| {
+            writeln!(self.writer, "{line}")?;
+            self.writer.flush()?;
+            Ok(line.len() as u64 + 1)
+        });
+        self.bytes += written.map_err(|source| RecordError { path: self.path.clone(), source })?;
+        Ok(())
+    }
+
+    /// Waits until the disk has what was written, and returns its length.
+    fn synced(&mut self) -> Result<u64, RecordError> {
+        let synced = self.writer.get_ref().sync_data();
+        synced.map_err(|source| RecordError { path: self.path.clone(), source })?;
+        Ok(self.bytes)
     }
 }
+
+const METRICS: &str = "metrics.jsonl";
+const TIMING: &str = "timing.jsonl";
 
 /// Writes the numbers of one run.
 pub struct Recorder {
@@ -87,9 +117,27 @@ pub struct Recorder {
 impl Recorder {
     /// Records into `metrics.jsonl` and `timing.jsonl` of an existing folder; what was there is replaced.
     pub fn in_folder(folder: &Path) -> Result<Self, RecordError> {
-        let metrics = Sink::create(folder.join("metrics.jsonl"))?;
-        let timing = Sink::create(folder.join("timing.jsonl"))?;
+        let (metrics, timing) = (Sink::open(folder.join(METRICS), 0)?, Sink::open(folder.join(TIMING), 0)?);
         Ok(Self { files: Some((metrics, timing)), steps: Vec::new() })
+    }
+
+    /// Goes on with the record in `folder` behind its first `metrics_bytes`; what was recorded after them is dropped.
+    pub fn resumed(folder: &Path, metrics_bytes: u64) -> Result<Self, RecordError> {
+        let timing = folder.join(TIMING);
+        let timed = std::fs::metadata(&timing).map_or(0, |file| file.len());
+        let (metrics, timing) =
+            (Sink::open(folder.join(METRICS), metrics_bytes)?, Sink::open(timing, timed)?);
+        Ok(Self { files: Some((metrics, timing)), steps: Vec::new() })
+    }
+
+    /// Length of the record in `folder`; 0 without one.
+    pub fn metrics_bytes(folder: &Path) -> u64 {
+        std::fs::metadata(folder.join(METRICS)).map_or(0, |file| file.len())
+    }
+
+    /// Waits until the disk has all that was recorded, and returns the length of `metrics.jsonl`.
+    pub fn synced(&mut self) -> Result<u64, RecordError> {
+        self.files.as_mut().map_or(Ok(0), |(metrics, _)| metrics.synced())
     }
 
     /// Keeps the steps in memory only.
@@ -97,7 +145,7 @@ impl Recorder {
         Self { files: None, steps: Vec::new() }
     }
 
-    /// The recorded steps.
+    /// The steps recorded since this recorder was made.
     pub fn steps(&self) -> &[StepRecord] {
         &self.steps
     }
@@ -119,6 +167,12 @@ impl Recorder {
     pub fn score(&mut self, split: &str, metric: &str, value: f64) -> Result<(), RecordError> {
         let Some((metrics, _)) = &mut self.files else { return Ok(()) };
         metrics.line(&ScoreLine { split, metric, value })
+    }
+
+    /// Records what a method says of its trained parameters.
+    pub fn fact(&mut self, name: &str, value: f64) -> Result<(), RecordError> {
+        let Some((metrics, _)) = &mut self.files else { return Ok(()) };
+        metrics.line(&FactLine { fact: name, value })
     }
 
     /// Records how long a stage took, measured from `start`.

@@ -1,10 +1,11 @@
-//! The training loop. There is one, for every method and for pre-training: batch, gradients, clip, step,
+//! The training loop. There is one, for every method and for pre-training: batches, gradients, clip, step,
 //! record.
 
 use regulus_images::FileError;
 use regulus_losses::AggregationError;
 use serde::{Deserialize, Serialize};
 
+use crate::accumulation::Accumulation;
 use crate::aggregation::{AggregationSpec, EpochAggregate};
 use crate::augmentation::Augmentation;
 use crate::batches::BatchSource;
@@ -13,6 +14,7 @@ use crate::optim::{Optimiser, Rule, clip_global_norm};
 use crate::parameters::Parameters;
 use crate::recorder::{RecordError, Recorder, StepRecord};
 use crate::schedule::Schedule;
+use crate::training_state::{StateError, TrainingState};
 
 /// How to optimise: everything that is not the method itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,8 +26,11 @@ pub struct TrainingConfig {
     /// Passes over the training images; either this or `steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
-    /// Images per step.
+    /// Images per batch.
     pub batch: usize,
+    /// Consecutive batches whose gradients are averaged into one optimiser step (default 1).
+    #[serde(default = "single", skip_serializing_if = "is_single")]
+    pub accumulate: usize,
     /// Base learning rate.
     pub learning_rate: f64,
     /// Factor on the learning rate of the classifier head (default 1).
@@ -62,6 +67,12 @@ impl TrainingConfig {
     }
 }
 
+fn single() -> usize {
+    1
+}
+fn is_single(count: &usize) -> bool {
+    *count == 1
+}
 fn one() -> f64 {
     1.0
 }
@@ -99,6 +110,9 @@ pub enum TrainError {
     /// The record could not be written.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A saved state is of another training.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// A step that has been taken.
@@ -108,32 +122,93 @@ pub struct Taken<'a> {
     pub done: usize,
     /// Number of steps of the run.
     pub total: usize,
+    /// Whether it was the last step of an epoch or of the run.
+    pub ends_epoch: bool,
     /// The parameters after the step.
     pub parameters: &'a Parameters,
 }
 
-/// Trains `method` on the batches of `source` and returns its final parameters: those of the last step, or the
-/// aggregate of all epochs. `observe` sees every step.
-pub fn train(
-    method: &mut dyn Method,
-    source: &dyn BatchSource,
-    config: &TrainingConfig,
-    recorder: &mut Recorder,
-    observe: &mut dyn FnMut(Taken<'_>),
-) -> Result<Parameters, TrainError> {
-    if let Some(images) = source.unchanging() {
-        method.prepare(&images);
+/// A training under way.
+pub struct Training<'a> {
+    method: &'a dyn Method,
+    batches: Accumulation<'a>,
+    config: &'a TrainingConfig,
+    parameters: Parameters,
+    optimiser: Optimiser,
+    aggregate: Option<EpochAggregate>,
+    done: usize,
+    total: usize,
+}
+
+impl<'a> Training<'a> {
+    /// Before the first step. `method` computes what is frozen for images that never change.
+    ///
+    /// # Errors
+    /// [`TrainError::Aggregation`] for an aggregation that the number of epochs does not allow.
+    pub fn new(
+        method: &'a mut dyn Method,
+        source: &'a dyn BatchSource,
+        config: &'a TrainingConfig,
+    ) -> Result<Self, TrainError> {
+        if let Some(images) = source.unchanging() {
+            method.prepare(&images);
+        }
+        let batches = Accumulation::new(source, config.accumulate);
+        let total = config.total_steps(batches.steps_per_epoch());
+        let mut training = Self {
+            parameters: method.parameters(),
+            method,
+            batches,
+            config,
+            optimiser: Optimiser::new(config.optimiser.clone()),
+            aggregate: None,
+            done: 0,
+            total,
+        };
+        let epochs = training.epochs();
+        training.aggregate = config.aggregation.map(|spec| EpochAggregate::new(spec, epochs)).transpose()?;
+        Ok(training)
     }
-    let mut parameters = method.parameters();
-    let mut optimiser = Optimiser::new(config.optimiser.clone());
-    let per_epoch = source.steps_per_epoch();
-    let total = config.total_steps(per_epoch);
-    let epochs = total.div_ceil(per_epoch.max(1));
-    let mut aggregate = config.aggregation.map(|spec| EpochAggregate::new(spec, epochs)).transpose()?;
-    for step in 0..total {
-        let batch = source.batch(step).map_err(|source| TrainError::Image { step, source })?;
-        let Some(batch) = batch else { break };
-        let mut outcome = method.step(&parameters, &batch);
+
+    /// Goes on from `state` instead of from the beginning.
+    ///
+    /// # Errors
+    /// [`TrainError::State`] if it is of another training.
+    pub fn resume(self, state: TrainingState) -> Result<Self, TrainError> {
+        state.check(&self.parameters)?;
+        let epochs = self.epochs();
+        let aggregate = match (self.config.aggregation, state.aggregate) {
+            (Some(spec), Some(sum)) => Some(EpochAggregate::resume(spec, epochs, sum)?),
+            (None, None) => None,
+            _ => return Err(StateError { reason: "the aggregation differs".into() }.into()),
+        };
+        let optimiser = self.optimiser.with_memory(state.memory);
+        Ok(Self { parameters: state.parameters, optimiser, aggregate, done: state.done, ..self })
+    }
+
+    /// What [`Training::resume`] needs to go on from here.
+    pub fn state(&self) -> TrainingState {
+        TrainingState {
+            done: self.done,
+            parameters: self.parameters.clone(),
+            memory: self.optimiser.memory().clone(),
+            aggregate: self.aggregate.as_ref().map(EpochAggregate::state),
+        }
+    }
+
+    /// Takes the next step; `None` behind the last one.
+    ///
+    /// # Errors
+    /// [`TrainError`] for an image that cannot be read, a loss that is no number, and a record that cannot be written.
+    pub fn step(&mut self, recorder: &mut Recorder) -> Result<Option<Taken<'_>>, TrainError> {
+        let (config, step) = (self.config, self.done);
+        if step == self.total {
+            return Ok(None);
+        }
+        let taken = self.batches.step(step, self.method, &self.parameters);
+        let Some((epoch, mut outcome)) = taken.map_err(|source| TrainError::Image { step, source })? else {
+            return Ok(None);
+        };
         if !outcome.loss.is_finite() {
             let learning_rate = config.learning_rate;
             return Err(TrainError::NonFinite { loss: outcome.loss, step, learning_rate });
@@ -143,27 +218,54 @@ pub fn train(
                 clip_global_norm(&mut outcome.gradients, max_norm, |name| name.starts_with(group.as_str()));
             }
         }
-        let rate = config.schedule.rate(config.learning_rate, step, total, per_epoch);
-        parameters = optimiser.step(&parameters, outcome.gradients, |name| {
-            let multiplier = if method.is_head(name) { config.head_multiplier } else { 1.0 };
+        let per_epoch = self.batches.steps_per_epoch();
+        let rate = config.schedule.rate(config.learning_rate, step, self.total, per_epoch);
+        self.parameters = self.optimiser.step(&self.parameters, outcome.gradients, |name| {
+            let multiplier = if self.method.is_head(name) { config.head_multiplier } else { 1.0 };
             let decays = !config.no_decay.iter().any(|part| name.contains(part.as_str()));
             (rate * multiplier, if decays { config.weight_decay } else { 0.0 })
         });
-        recorder.step(&StepRecord {
-            step,
-            epoch: batch.epoch,
-            learning_rate: rate,
-            loss: outcome.loss,
-            terms: outcome.terms,
-        })?;
-        let ends_epoch = (step + 1).is_multiple_of(per_epoch.max(1)) || step + 1 == total;
-        if let Some(aggregate) = aggregate.as_mut().filter(|_| ends_epoch) {
-            aggregate.add(&parameters)?;
+        let (loss, terms) = (outcome.loss, outcome.terms);
+        recorder.step(&StepRecord { step, epoch, learning_rate: rate, loss, terms })?;
+        self.done += 1;
+        let ends_epoch = self.done.is_multiple_of(per_epoch) || self.done == self.total;
+        if let Some(aggregate) = self.aggregate.as_mut().filter(|_| ends_epoch) {
+            aggregate.add(&self.parameters)?;
         }
-        observe(Taken { done: step + 1, total, parameters: &parameters });
+        Ok(Some(Taken { done: self.done, total: self.total, ends_epoch, parameters: &self.parameters }))
     }
-    match aggregate {
-        Some(aggregate) => Ok(aggregate.finish(&parameters)?),
-        None => Ok(parameters),
+
+    /// The final parameters: those of the last step, or the aggregate of all epochs.
+    ///
+    /// # Errors
+    /// [`TrainError::Aggregation`] before the last step.
+    pub fn finish(self) -> Result<Parameters, TrainError> {
+        match self.aggregate {
+            Some(aggregate) => Ok(aggregate.finish(&self.parameters)?),
+            None => Ok(self.parameters),
+        }
     }
+
+    fn epochs(&self) -> usize {
+        self.total.div_ceil(self.batches.steps_per_epoch())
+    }
+}
+
+/// Trains `method` on the batches of `source` from the first to the last step and returns its final parameters.
+/// `observe` sees every step.
+///
+/// # Errors
+/// [`TrainError`] for an image that cannot be read, a loss that is no number, and a record that cannot be written.
+pub fn train(
+    method: &mut dyn Method,
+    source: &dyn BatchSource,
+    config: &TrainingConfig,
+    recorder: &mut Recorder,
+    observe: &mut dyn FnMut(Taken<'_>),
+) -> Result<Parameters, TrainError> {
+    let mut training = Training::new(method, source, config)?;
+    while let Some(taken) = training.step(recorder)? {
+        observe(taken);
+    }
+    training.finish()
 }

@@ -96,8 +96,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     line.finish(&format!("rendered {} images", set.len()));
 
     let context = recipe.model.text.context;
+    let words_only_batches = recipe.words_only_steps.saturating_mul(recipe.training.accumulate);
     let mut method =
-        Pretraining::new(clip, context, &set.scenes, &tokenizer, recipe.words_only_steps, recipe.seed)
+        Pretraining::new(clip, context, &set.scenes, &tokenizer, words_only_batches, recipe.seed)
             .map_err(Failure::request)?;
     let source = Sampler {
         images: ImageSet { images: &set.images, preprocess: &preprocess, device: &device },

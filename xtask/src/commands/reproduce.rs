@@ -10,6 +10,7 @@ use regulus_trainer::device;
 
 use crate::commit;
 use crate::failure::{Failure, Outcome};
+use crate::interrupt::Interruption;
 use crate::progress::clock;
 use crate::suite::{self, PlannedRun, Results, Setting, Suite};
 
@@ -76,7 +77,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if arguments.estimate {
         return Ok(());
     }
-    let ran = suite::run_all(&suite.name, &mut runs, &setting, jobs);
+    let asked = Interruption::listen()?;
+    let ran = suite::run_all(&suite.name, &mut runs, &setting, jobs, &asked);
+    if let Err(Failure::Stopped(_)) = ran {
+        return ran;
+    }
     let results = Results { suite: &suite, runs: &runs };
     let claims = suite::judge(&results);
     suite::print(&results, &claims);

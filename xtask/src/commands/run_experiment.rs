@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use regulus_trainer::device;
 use regulus_trainer::experiment::{Experiment, ExperimentSpec, parse_toml, read_text};
-use regulus_trainer::run::{Inputs, Progress, run as run_materials};
+use regulus_trainer::run::{Control, Inputs, Progress, run as run_materials};
 
 use crate::failure::{Failure, Outcome};
+use crate::interrupt::Interruption;
 
 /// Arguments of the child process.
 #[derive(clap::Args)]
@@ -25,6 +26,9 @@ pub struct Arguments {
     /// Commit of the code, for the record
     #[arg(long)]
     commit: Option<String>,
+    /// Start anew whatever is there of the run
+    #[arg(long)]
+    fresh: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
@@ -33,13 +37,18 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let inputs = Inputs::check(&experiment, &device::kind(&arguments.device)).map_err(Failure::request)?;
     let inputs = inputs.by_commit(arguments.commit.clone());
     let materials = inputs.load(&experiment, &device, &|_| {}).map_err(Failure::work)?;
+    let asked = Interruption::listen()?;
+    asked.stop_with_parent();
+    let stop = || asked.asked();
     let mut tell = |progress| {
         if let Progress::Training { done, total } = progress {
-            // A parent that went away needs no progress; the run is worth finishing all the same.
+            // A parent that went away needs no progress; the run stops after this step.
             let _ = writeln!(std::io::stdout(), "{done} {total}");
         }
     };
-    run_materials(&experiment, &materials, &arguments.folder, &device, &mut tell).map_err(Failure::work)?;
+    let mut note = |message: &str| eprintln!("note: {message}");
+    let control = Control { stop: &stop, fresh: arguments.fresh, ..Control::watching(&mut tell, &mut note) };
+    run_materials(&experiment, &materials, &arguments.folder, &device, control).map_err(Failure::of_run)?;
     Ok(())
 }
 

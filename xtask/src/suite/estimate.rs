@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use regulus_trainer::device;
 use regulus_trainer::experiment::{DataSpec, Experiment};
-use regulus_trainer::run::{Inputs, run};
+use regulus_trainer::run::{Control, Inputs, run};
 
 use super::plan::{PlannedRun, Setting};
 use crate::failure::{Failure, Outcome};
@@ -72,7 +72,9 @@ fn measure(experiment: &Experiment, setting: &Setting, scratch: &Path) -> Outcom
             trained = Some(began.elapsed());
         }
     };
-    run(experiment, &materials, scratch, &device, &mut clock).map_err(Failure::work)?;
+    let mut note = |_: &str| {};
+    let control = Control { fresh: true, ..Control::watching(&mut clock, &mut note) };
+    run(experiment, &materials, scratch, &device, control).map_err(Failure::work)?;
     let total = began.elapsed();
     let training = trained.unwrap_or(total);
     let looking = (total - training).as_secs_f64() / (SPLITS * TEST_IMAGES) as f64;
@@ -82,7 +84,8 @@ fn measure(experiment: &Experiment, setting: &Setting, scratch: &Path) -> Outcom
 fn cost(run: &PlannedRun, per_step: f64, per_image: f64) -> f64 {
     let spec = run.experiment.spec();
     let steps = spec.training.as_ref().map_or(0, |training| {
-        training.total_steps((train_images(&spec.data) / training.batch.max(1)).max(1))
+        let images_per_step = training.batch.saturating_mul(training.accumulate).max(1);
+        training.total_steps((train_images(&spec.data) / images_per_step).max(1))
     });
     let images = match &spec.data {
         DataSpec::WorldBias { test_images, .. } | DataSpec::WorldBaseToNovel { test_images, .. } => {

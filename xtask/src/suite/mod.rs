@@ -1,6 +1,7 @@
 //! Suites: many experiments, the claims they are to test, and the report of both.
 
 mod claims;
+mod document;
 mod estimate;
 mod plan;
 mod report;

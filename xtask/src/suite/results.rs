@@ -3,13 +3,19 @@
 use std::collections::BTreeSet;
 
 use regulus_trainer::comparison::{harmonic_mean, mean, standard_deviation};
+use regulus_trainer::run::Outcome;
 
 use super::plan::PlannedRun;
 use super::spec::{Claim, Quantity, Suite};
 use crate::table::Table;
 
-/// Name of the harmonic mean of `id` and `ood`.
+/// Name of the harmonic mean of the two splits that a task sets against each other.
 pub const HARMONIC: &str = "h";
+
+/// The two splits that are set against each other, if both are there: what was trained for, and what may suffer.
+pub fn contrasted(splits: &[&str]) -> Option<(&'static str, &'static str)> {
+    [("id", "ood"), ("base", "novel")].into_iter().find(|(a, b)| splits.contains(a) && splits.contains(b))
+}
 
 /// A suite with its finished runs.
 pub struct Results<'a> {
@@ -27,7 +33,10 @@ impl Results<'_> {
         };
         let outcome = self.runs.iter().find(fits)?.finished.as_ref()?;
         match quantity.split.as_str() {
-            HARMONIC => Some(harmonic_mean(outcome.accuracy("id")?, outcome.accuracy("ood")?)),
+            HARMONIC => {
+                let (one, other) = contrasted(&split_names(outcome))?;
+                Some(harmonic_mean(outcome.accuracy(one)?, outcome.accuracy(other)?))
+            }
             split => outcome.accuracy(split),
         }
     }
@@ -45,16 +54,14 @@ impl Results<'_> {
         self.suite.seeds.iter().filter_map(|&seed| self.value(task, &quantity, seed)).collect()
     }
 
-    /// The columns of a task: its splits, and the harmonic mean where it has `id` and `ood`.
+    /// The columns of a task: its splits, and the harmonic mean of those that it sets against each other.
     fn columns(&self, task: &str) -> Vec<String> {
         let finished =
             self.runs.iter().filter(|run| run.task == task).filter_map(|run| run.finished.as_ref());
         let Some(outcome) = finished.into_iter().next() else { return Vec::new() };
-        let mut columns: Vec<String> = outcome.splits.iter().map(|split| split.split.clone()).collect();
-        if columns.iter().any(|name| name == "id") && columns.iter().any(|name| name == "ood") {
-            columns.push(HARMONIC.to_owned());
-        }
-        columns
+        let splits = split_names(outcome);
+        let harmonic = contrasted(&splits).map(|_| HARMONIC);
+        splits.into_iter().chain(harmonic).map(str::to_owned).collect()
     }
 
     /// A table of mean and standard deviation for each task, in the order of the suite.
@@ -86,6 +93,10 @@ impl Results<'_> {
         let seconds: Vec<f64> = runs.filter_map(|run| Some(run.finished.as_ref()?.seconds)).collect();
         (!seconds.is_empty()).then(|| mean(&seconds))
     }
+}
+
+fn split_names(outcome: &Outcome) -> Vec<&str> {
+    outcome.splits.iter().map(|split| split.split.as_str()).collect()
 }
 
 fn heading(column: &str) -> &str {

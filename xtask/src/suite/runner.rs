@@ -14,10 +14,18 @@ use regulus_trainer::run::Outcome as RunOutcome;
 
 use super::plan::{PlannedRun, Setting};
 use crate::failure::{Failure, Outcome, told};
+use crate::interrupt::Interruption;
 use crate::progress::Board;
 
-/// Runs what has not finished yet, `jobs` at a time. Every run is tried; failures are told together.
-pub fn run_all(title: &str, runs: &mut [PlannedRun], setting: &Setting, jobs: usize) -> Outcome {
+/// Runs what has not finished yet, `jobs` at a time. Every run is tried; failures are told together. When asked to
+/// stop, nothing new is started, and what runs saves its state.
+pub fn run_all(
+    title: &str,
+    runs: &mut [PlannedRun],
+    setting: &Setting,
+    jobs: usize,
+    asked: &Interruption,
+) -> Outcome {
     let waiting: Vec<&mut PlannedRun> = runs.iter_mut().filter(|run| run.finished.is_none()).collect();
     if waiting.is_empty() {
         return Ok(());
@@ -32,8 +40,14 @@ pub fn run_all(title: &str, runs: &mut [PlannedRun], setting: &Setting, jobs: us
             scope.spawn(|| {
                 while let Some(slot) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let Ok(mut run) = slot.lock() else { continue };
+                    if asked.asked() {
+                        break;
+                    }
                     let title = run.title();
-                    let ended = run_one(&mut run, setting, &board);
+                    let ended = run_one(&mut run, setting, &board, asked);
+                    if asked.asked() && run.finished.is_none() {
+                        break;
+                    }
                     let what = ended
                         .as_ref()
                         .map_or_else(|error| format!("failed: {}", told(error)), |()| "done".into());
@@ -50,6 +64,14 @@ pub fn run_all(title: &str, runs: &mut [PlannedRun], setting: &Setting, jobs: us
     if let Ok(board) = board.lock() {
         board.close();
     }
+    if asked.asked() {
+        let finished = runs.iter().filter(|run| run.finished.is_some()).count();
+        let message = format!(
+            "stopped: {finished} of {} runs have finished and the others are saved; run the same command again, without --force, to go on",
+            runs.len()
+        );
+        return Err(Failure::Stopped(anyhow!(message)));
+    }
     let failures = failures.into_inner().unwrap_or_default();
     if failures.is_empty() {
         return Ok(());
@@ -58,7 +80,12 @@ pub fn run_all(title: &str, runs: &mut [PlannedRun], setting: &Setting, jobs: us
     Err(Failure::Work(anyhow!("{failed} of {total} runs failed; the others are kept:\n  {list}")))
 }
 
-fn run_one(run: &mut PlannedRun, setting: &Setting, board: &Mutex<Board>) -> anyhow::Result<()> {
+fn run_one(
+    run: &mut PlannedRun,
+    setting: &Setting,
+    board: &Mutex<Board>,
+    asked: &Interruption,
+) -> anyhow::Result<()> {
     let title = run.title();
     let bar = board.lock().ok().and_then(|board| board.run(&title));
     std::fs::create_dir_all(&run.folder).with_context(|| format!("creating {}", run.folder.display()))?;
@@ -66,6 +93,8 @@ fn run_one(run: &mut PlannedRun, setting: &Setting, board: &Mutex<Board>) -> any
     files::replace(&spec, run.experiment.canonical_toml()?.as_bytes())
         .with_context(|| format!("writing {}", spec.display()))?;
     let mut child = start(&spec, run, setting)?;
+    // The child stops when this closes, as it does when this process ends, however it ends.
+    let mut leash = child.stdin.take();
     // Read on the side: a child with much to complain about must not wait for its output to be read first.
     let errors = child.stderr.take().map(|mut errors| {
         std::thread::spawn(move || {
@@ -77,6 +106,9 @@ fn run_one(run: &mut PlannedRun, setting: &Setting, board: &Mutex<Board>) -> any
     });
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if asked.asked() {
+                leash.take();
+            }
             let mut numbers = line.split(' ').map_while(|word| word.parse::<u64>().ok());
             if let (Some(bar), Some(done), Some(total)) = (&bar, numbers.next(), numbers.next()) {
                 bar.set_length(total);
@@ -108,8 +140,9 @@ fn start(spec: &Path, run: &PlannedRun, setting: &Setting) -> anyhow::Result<Chi
         .arg(&run.folder)
         .args(["--device", &setting.device])
         .args(setting.commit.iter().flat_map(|commit| ["--commit", commit]))
+        .args(setting.force.then_some("--fresh"))
         .env("RAYON_NUM_THREADS", "1")
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use regulus_trainer::experiment::{DataSpec, MethodSpec, nearest, parse_toml, read_text};
+use regulus_trainer::experiment::{DataSpec, MethodSpec, nearest, parse_toml};
 use regulus_trainer::training::TrainingConfig;
 use serde::Deserialize;
 
-use super::results::HARMONIC;
+use super::document;
+use super::results::{HARMONIC, contrasted};
 use crate::failure::{Failure, Outcome};
 
 /// A suite as it stands in `recipes/suites/`.
@@ -30,9 +31,7 @@ pub struct Suite {
     pub tasks: BTreeMap<String, DataSpec>,
     /// Methods by the name of their row.
     pub methods: BTreeMap<String, MethodSpec>,
-    /// How methods that take gradient steps are optimised.
-    pub training: TrainingConfig,
-    /// Optimisation of single methods, by name, where it differs.
+    /// How methods that take gradient steps are optimised, by name.
     #[serde(default)]
     pub training_of: BTreeMap<String, TrainingConfig>,
     /// Which methods run on which task, in the order of the table.
@@ -62,7 +61,7 @@ pub struct RunRow {
 pub struct Quantity {
     /// Row of the table.
     pub method: String,
-    /// Split, or `h`: the harmonic mean of `id` and `ood`.
+    /// Split, or `h`: the harmonic mean of `id` and `ood`, or of `base` and `novel`.
     pub split: String,
 }
 
@@ -85,15 +84,11 @@ pub struct Claim {
     pub margin: f64,
 }
 
-const FOLDER: &str = "recipes/suites";
-/// Suites on top of suites.
-const DEEPEST: usize = 4;
-
 impl Suite {
     /// Reads the suite called `name`, or the file of that path.
     pub fn read(name: &str) -> Outcome<Self> {
-        let path = if name.ends_with(".toml") { PathBuf::from(name) } else { named(name)? };
-        let document = merged(&path, 0)?;
+        let path = if name.ends_with(".toml") { PathBuf::from(name) } else { document::named(name)? };
+        let document = document::read(&path)?;
         let text = toml::to_string(&document).map_err(Failure::request)?;
         let mut suite: Self = parse_toml(&text, &path.display().to_string()).map_err(Failure::request)?;
         suite.name = path.file_stem().map_or_else(|| name.into(), |stem| stem.to_string_lossy().into_owned());
@@ -104,7 +99,7 @@ impl Suite {
     /// The optimisation of a method; `None` if it takes no gradient steps.
     pub fn training_for(&self, method: &str) -> Option<TrainingConfig> {
         let takes_steps = self.methods.get(method).is_some_and(MethodSpec::takes_steps);
-        takes_steps.then(|| self.training_of.get(method).unwrap_or(&self.training).clone())
+        if takes_steps { self.training_of.get(method).cloned() } else { None }
     }
 
     /// Every name that is used has to be defined; all that are not are told at once.
@@ -133,7 +128,9 @@ impl Suite {
             for side in [&claim.left, &claim.right] {
                 known("method of that task", &side.method, run.clone(), &claim.id);
                 if let Some(splits) = splits {
-                    known("split of that task", &side.split, [splits, &[HARMONIC]].concat(), &claim.id);
+                    let harmonic = contrasted(splits).map(|_| HARMONIC);
+                    let names = splits.iter().copied().chain(harmonic).collect();
+                    known("split of that task", &side.split, names, &claim.id);
                 }
             }
         }
@@ -153,56 +150,4 @@ impl Suite {
         }
         Err(Failure::Request(anyhow::anyhow!("{}:\n  {}", path.display(), faults.join("\n  "))))
     }
-}
-
-/// The document at `path`, on top of the suite that it `extends`: tables are merged, and the rows and claims of
-/// the other come first.
-fn merged(path: &Path, depth: usize) -> Outcome<toml::Table> {
-    let text = read_text(path).map_err(Failure::request)?;
-    let mut document: toml::Table =
-        parse_toml(&text, &path.display().to_string()).map_err(Failure::request)?;
-    let base = match document.remove("extends") {
-        Some(toml::Value::String(base)) => base,
-        None => return Ok(document),
-        Some(other) => {
-            let message = format!("{}: extends is {other}; expected the name of a suite", path.display());
-            return Err(Failure::Request(anyhow::anyhow!(message)));
-        }
-    };
-    if depth == DEEPEST {
-        let message = format!("{}: suites extend each other in a circle", path.display());
-        return Err(Failure::Request(anyhow::anyhow!(message)));
-    }
-    let mut below = merged(&named(&base)?, depth + 1)?;
-    for (key, value) in document {
-        match (below.get_mut(&key), value) {
-            (Some(toml::Value::Table(old)), toml::Value::Table(new)) if key != "training" => old.extend(new),
-            (Some(toml::Value::Array(old)), toml::Value::Array(new)) if key != "seeds" => old.extend(new),
-            (_, value) => {
-                below.insert(key, value);
-            }
-        }
-    }
-    Ok(below)
-}
-
-fn named(name: &str) -> Outcome<PathBuf> {
-    let path = Path::new(FOLDER).join(format!("{name}.toml"));
-    if path.is_file() {
-        return Ok(path);
-    }
-    let entries = std::fs::read_dir(FOLDER).map_err(|error| {
-        let message = format!("cannot read {FOLDER} ({error}); run from the top of the repository");
-        Failure::Request(anyhow::anyhow!(message))
-    })?;
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_string_lossy().into_owned()))
-        .collect();
-    names.sort();
-    let hint = nearest(name, names.iter().map(String::as_str));
-    let hint = hint.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"));
-    Err(Failure::Request(anyhow::anyhow!(
-        "no suite is called `{name}`{hint}; known are {}",
-        names.join(", ")
-    )))
 }

@@ -77,6 +77,16 @@ fn an_unknown_key_of_a_suite_names_the_file() {
     let key = SUITE.replace("test_images", "test_imagse");
     refused_suite(&key, &["odd.toml", "test_imagse", "did you mean `test_images`?"]);
     refused_suite("extends = \"wrold\"", &["wrold", "did you mean `world`?"]);
+    refused_suite("extends = 3", &["odd.toml", "extends is 3"]);
+}
+
+#[test]
+fn a_variant_needs_a_method_and_values() {
+    let with = |variant: &str| format!("{SUITE}\n[variants]\nv = {variant}\n");
+    let of_nothing = with(r#"{ of = "prorge", set = [] }"#);
+    refused_suite(&of_nothing, &["odd.toml", "variants.v", "did you mean `proreg`?"]);
+    refused_suite(&with(r#"{ of = "proreg" }"#), &["variants.v", "`set` is missing"]);
+    refused_suite(&with(r#"{ of = "proreg", set = ["alpha"] }"#), &["key=value"]);
 }
 
 #[test]

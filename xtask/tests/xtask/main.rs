@@ -5,7 +5,10 @@
 mod data;
 mod errors;
 mod help;
+mod importance;
+mod masks;
 mod reproduce;
+mod resume;
 mod support;
 mod train;
 mod verify;

@@ -144,3 +144,31 @@ fn an_estimate_runs_nothing_and_leaves_nothing() {
     ended.naming(&["estimated time"]);
     assert!(run_folders(&runs.join("mini")).is_empty());
 }
+
+#[test]
+fn a_variant_is_its_method_with_some_values_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().join("runs");
+    let suite =
+        SUITE.replace("\"finetune\", \"proreg\"", "\"strong\"").replace("[[claims]]", "[[unclaimed]]");
+    let suite = suite.split("[[unclaimed]]").next().unwrap().to_owned()
+        + "[variants]\nstrong = { of = \"proreg\", set = [\"method.alpha=4.0\", \"training.steps=2\"] }\n";
+    reproduce(&suite, folder.path(), &runs, &[]).with_code(0);
+    let folders = run_folders(&runs.join("mini"));
+    let strong = folders.iter().find(|run| text(run).contains("proreg")).unwrap();
+    let experiment = std::fs::read_to_string(strong.join("experiment.toml")).unwrap();
+    for part in ["alpha = 4.0", "form = \"prob\"", "steps = 2", "batch = 8"] {
+        assert!(experiment.contains(part), "{part} in {experiment}");
+    }
+}
+
+#[test]
+fn every_shipped_suite_can_be_planned() {
+    let folder = tempfile::tempdir().unwrap();
+    let suites = std::fs::read_dir(crate::support::root().join("recipes/suites")).unwrap();
+    for suite in suites {
+        let suite = suite.unwrap().path();
+        let name = suite.file_stem().unwrap().to_str().unwrap();
+        xtask(&["reproduce", "--suite", name, "--runs", text(folder.path()), "--estimate"]).with_code(0);
+    }
+}

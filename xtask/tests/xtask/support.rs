@@ -9,6 +9,11 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// The binary under test.
+pub fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_xtask").into()
+}
+
 /// What a command left behind.
 pub struct Ended {
     pub code: i32,
@@ -44,12 +49,12 @@ impl Ended {
 }
 
 pub fn xtask(arguments: &[&str]) -> Ended {
-    ended(Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments))
+    ended(Command::new(program()).args(arguments))
 }
 
 /// [`xtask`] on a given number of threads.
 pub fn xtask_on_threads(threads: usize, arguments: &[&str]) -> Ended {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(program());
     ended(command.args(arguments).env("RAYON_NUM_THREADS", threads.to_string()))
 }
 

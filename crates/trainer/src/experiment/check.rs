@@ -226,6 +226,7 @@ fn check_method(method: &MethodSpec, faults: &mut Faults) {
         MethodSpec::Ivlp(spec) => spec.check(faults),
         MethodSpec::Maple(spec) => spec.check(faults),
         MethodSpec::Promptsrc(spec) => spec.check(faults),
+        MethodSpec::MaskTuning(spec) => spec.check(faults),
     }
 }
 
@@ -259,6 +260,7 @@ fn check_training(training: &TrainingConfig, faults: &mut Faults) {
         (None, None) => faults.add("training.steps", "is missing; give it or training.epochs".into()),
     }
     faults.require(training.batch > 0, "training.batch", "is 0; expected at least 1".into());
+    faults.require(training.accumulate > 0, "training.accumulate", "is 0; expected at least 1".into());
     faults.positive("training.learning_rate", training.learning_rate);
     faults.not_negative("training.head_multiplier", training.head_multiplier);
     faults.not_negative("training.weight_decay", training.weight_decay);

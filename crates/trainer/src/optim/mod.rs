@@ -73,13 +73,13 @@ impl Default for Moments {
 
 /// What the optimiser remembers of one parameter.
 #[derive(Debug, Clone)]
-struct Memory {
+pub struct Memory {
     /// Updates so far (Adam's `step`).
-    steps: u32,
-    /// Momentum buffer, or first moment.
-    first: Tensor<1>,
-    /// Second moment; absent for SGD.
-    second: Option<Tensor<1>>,
+    pub steps: u32,
+    /// Momentum buffer, or first moment, flat.
+    pub first: Tensor<1>,
+    /// Second moment, flat; absent for SGD.
+    pub second: Option<Tensor<1>>,
 }
 
 /// One update of one parameter.
@@ -101,6 +101,16 @@ impl Optimiser {
     /// An optimiser without history.
     pub fn new(rule: Rule) -> Self {
         Self { rule, memory: BTreeMap::new() }
+    }
+
+    /// An optimiser that goes on with what another of the same rule remembered.
+    pub fn with_memory(self, memory: BTreeMap<String, Memory>) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// What is remembered, by parameter.
+    pub fn memory(&self) -> &BTreeMap<String, Memory> {
+        &self.memory
     }
 
     /// Moves every parameter that has a gradient. `rates(name)` gives its learning rate and its

@@ -1,9 +1,11 @@
 //! From the words of a spec to a method over a loaded model.
 
+use burn::tensor::Tensor;
 use regulus_clip::{Pretrained, TokenizeError};
 use regulus_datasets::Task;
 use regulus_losses::TeacherWeight;
 
+use super::build_masks::mask_tuning;
 use super::build_prompts::PromptBuilder;
 use super::{Materials, RunError};
 use crate::batches::ImageSet;
@@ -73,8 +75,20 @@ pub(super) fn method(
         MethodSpec::Ivlp(spec) => Box::new(prompts.ivlp(spec)?),
         MethodSpec::Maple(spec) => Box::new(prompts.maple(spec)?),
         MethodSpec::Promptsrc(spec) => Box::new(prompts.promptsrc(spec)?),
+        MethodSpec::MaskTuning(masks) => Box::new(mask_tuning(masks, materials, class_names, spec.seed)?),
     };
     Ok(method)
+}
+
+/// Raw text features `[classes, embed]` of the first template of the data.
+pub(super) fn first_template(
+    pretrained: &Pretrained,
+    task: &Task,
+    class_names: &[String],
+) -> Result<Tensor<2>, TokenizeError> {
+    let single = &task.templates[..task.templates.len().min(1)];
+    let prompts = tokenize(pretrained, class_names, single)?;
+    Ok(text_features(&pretrained.clip, &prompts, Averaging::UnitFirst))
 }
 
 /// The first template writes the classifier and the teacher (design rule: the teacher is the original model
@@ -87,9 +101,7 @@ fn fine_tune(
     head: &HeadSpec,
     regulariser: Regulariser,
 ) -> Result<FineTune, TokenizeError> {
-    let single = &task.templates[..task.templates.len().min(1)];
-    let prompts = tokenize(pretrained, class_names, single)?;
-    let features = text_features(&pretrained.clip, &prompts, Averaging::UnitFirst);
+    let features = first_template(pretrained, task, class_names)?;
     let teacher = ZeroShot::new(pretrained.clip.clone(), features.clone());
     let start = match head.init {
         HeadInit::Prompt => HeadStart::Prompt(features),

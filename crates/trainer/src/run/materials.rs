@@ -129,7 +129,7 @@ impl Inputs {
             None => pretrained,
         };
         let preprocess = &pretrained.preprocess;
-        let (task, originals, report) = match self.source {
+        let (task, resized_from, report) = match self.source {
             Source::World { strength, size } => for_model(bias_task(strength, spec.seed, size), preprocess),
             Source::WorldBaseToNovel { size } => for_model(base_to_novel_task(spec.seed, size), preprocess),
             Source::Folder { listing, templates } => {
@@ -143,7 +143,7 @@ impl Inputs {
             }
         };
         let Self { identity, device_kind, commit, .. } = self;
-        Ok(Materials { pretrained, task, originals, report, identity, device_kind, commit })
+        Ok(Materials { pretrained, task, resized_from, report, identity, device_kind, commit })
     }
 }
 
@@ -155,7 +155,7 @@ pub struct Materials {
     /// Images and class names.
     pub task: Task,
     /// The training images before they were resized, where they are not those of `task`.
-    originals: Option<Box<dyn Originals>>,
+    pub resized_from: Option<Box<dyn Originals>>,
     /// What was skipped or odd among images on disk.
     pub report: Option<FolderReport>,
     /// Identity of the experiment.
@@ -169,7 +169,7 @@ pub struct Materials {
 impl Materials {
     /// The training images before they were resized.
     pub fn originals(&self) -> &dyn Originals {
-        self.originals.as_deref().unwrap_or(&self.task.train)
+        self.resized_from.as_deref().unwrap_or(&self.task.train)
     }
 }
 

@@ -1,28 +1,35 @@
 //! One experiment from start to end: data, model, method, training, evaluation, files.
 
 mod build;
+mod build_masks;
 mod build_prompts;
+pub mod importance;
 mod materials;
 mod outcome;
+mod resumable;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 
 pub use materials::{DataError, Inputs, Materials};
 pub use outcome::{Outcome, OutcomeError, SplitScores};
 
+use resumable::Earlier;
+
 use crate::adapter::{self, AdapterCard, AdapterError};
-use crate::batches::{ImageSet, Sampler};
+use crate::batches::{BatchSource, ImageSet, Sampler};
+use crate::checkpoint::CheckpointError;
 use crate::evaluate::{logits_of, score};
 use crate::experiment::{Experiment, ExperimentSpec};
+use crate::files;
 use crate::method::Method;
-use crate::methods::ProbeError;
 use crate::methods::prompts::PromptError;
+use crate::methods::{MaskError, ProbeError};
 use crate::parameters::Parameters;
 use crate::recorder::{RecordError, Recorder};
-use crate::training::{Taken, TrainError, train};
+use crate::training::{TrainError, TrainingConfig};
 
 /// Why a run did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +46,18 @@ pub enum RunError {
     /// The prompts cannot be learned by this model.
     #[error(transparent)]
     Prompts(#[from] PromptError),
+    /// The model has no weights to mask.
+    #[error(transparent)]
+    Masks(#[from] MaskError),
+    /// A change of weights is asked of a method that does not change them all.
+    #[error(
+        "{method} does not train all weights of the image tower, so that their change says nothing; use a method \
+         that does, such as finetune"
+    )]
+    NotFineTuned {
+        /// The method.
+        method: &'static str,
+    },
     /// A split asks for classes that the method does not know.
     #[error(
         "the split {split} has classes of its own, and {method} has outputs for its training classes only"
@@ -80,6 +99,25 @@ pub enum RunError {
     /// The experiment cannot be written down.
     #[error("the experiment cannot be written as TOML: {0}")]
     Toml(#[from] toml::ser::Error),
+    /// A checkpoint could not be written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Another process works on the run.
+    #[error("another process is working on {path}; wait until it has finished, or stop it")]
+    Locked {
+        /// The run's folder.
+        path: PathBuf,
+    },
+    /// The run was asked to stop, and its state is saved.
+    #[error(
+        "stopped after step {done} of {total}; run the same command again, without --force, to go on from there"
+    )]
+    Stopped {
+        /// Steps taken.
+        done: usize,
+        /// Steps of the run.
+        total: usize,
+    },
 }
 
 /// What a run reports while it works.
@@ -108,6 +146,33 @@ pub enum Progress {
     },
 }
 
+/// How a run is watched and stopped.
+pub struct Control<'a> {
+    /// Sees all progress.
+    pub progress: &'a mut dyn FnMut(Progress),
+    /// Sees what a person should know: that a run goes on, or that a checkpoint is damaged.
+    pub notice: &'a mut dyn FnMut(&str),
+    /// Asked after every step: whether to save and to stop.
+    pub stop: &'a dyn Fn() -> bool,
+    /// Longest time between two checkpoints. There is one after every epoch besides.
+    pub checkpoint_every: Duration,
+    /// Whether the run starts anew whatever an earlier process has left.
+    pub fresh: bool,
+}
+
+impl<'a> Control<'a> {
+    /// Watches a run that nothing stops, with a checkpoint every 15 minutes.
+    pub fn watching(progress: &'a mut dyn FnMut(Progress), notice: &'a mut dyn FnMut(&str)) -> Self {
+        Self {
+            progress,
+            notice,
+            stop: &|| false,
+            checkpoint_every: resumable::CHECKPOINT_EVERY,
+            fresh: false,
+        }
+    }
+}
+
 /// The name of a run's folder: readable, and unique by the identity.
 pub fn folder_name(experiment: &Experiment, identity: &str) -> String {
     let spec = experiment.spec();
@@ -117,7 +182,8 @@ pub fn folder_name(experiment: &Experiment, identity: &str) -> String {
 
 /// Runs a checked experiment on loaded materials and writes its folder: `experiment.toml`,
 /// `metrics.jsonl`, `timing.jsonl`, `adapter.safetensors` (if anything was trained), `data.json` (for images on
-/// disk) and, last of all, `outcome.json`.
+/// disk) and, last of all, `outcome.json`. A run that an earlier process did not finish goes on from its last
+/// checkpoint, with the numbers it would have had without the interruption.
 ///
 /// # Errors
 /// [`RunError`] with the file or value at fault.
@@ -126,41 +192,34 @@ pub fn run(
     materials: &Materials,
     folder: &Path,
     device: &Device,
-    progress: &mut dyn FnMut(Progress),
+    mut control: Control<'_>,
 ) -> Result<Outcome, RunError> {
     let began = Instant::now();
-    let made = std::fs::create_dir_all(folder);
-    made.map_err(|source| RunError::Folder { path: folder.to_owned(), source })?;
+    let at_fault = |source| RunError::Folder { path: folder.to_owned(), source };
+    std::fs::create_dir_all(folder).map_err(at_fault)?;
+    let lock = files::lock(&folder.join("run.lock")).map_err(at_fault)?;
+    let _held_to_the_end = lock.ok_or_else(|| RunError::Locked { path: folder.to_owned() })?;
     // From here on the folder holds an unfinished run, whatever it held before.
     Outcome::remove(folder)?;
     let recipe = experiment.canonical_toml()?;
     outcome::write_text(&folder.join("experiment.toml"), &recipe)?;
-    let mut recorder = Recorder::in_folder(folder)?;
+    let mut work = Earlier::find(folder, &materials.identity, device, &mut control)?;
+    let spent = work.seconds();
 
-    let preprocess = &materials.pretrained.preprocess;
-    let image_set = |images| ImageSet { images, preprocess, device };
-    let training_images = image_set(&materials.task.train);
-    let mut method =
-        build::method(experiment.spec(), materials, &materials.task.class_names, &training_images)?;
-    let parameters = match &experiment.spec().training {
-        Some(config) => {
-            let sampler = Sampler {
-                images: training_images,
-                originals: materials.originals(),
-                seed: experiment.spec().seed,
-                batch: config.batch,
-                augmentation: config.augmentation.clone(),
-            };
-            let mut step =
-                |taken: Taken<'_>| progress(Progress::Training { done: taken.done, total: taken.total });
-            train(method.as_mut(), &sampler, config, &mut recorder, &mut step)?
-        }
-        None => method.parameters(),
+    let mut train = |method: &mut dyn Method, source: &dyn BatchSource, config: &TrainingConfig| {
+        work.train(method, source, config, &mut control, began)
     };
-    recorder.timing("training", began)?;
+    let (method, parameters) = build_and_train(experiment, materials, device, &mut train)?;
+    work.recorder.timing("training", began)?;
+    let facts = method.facts(&parameters);
+    for (name, value) in &facts {
+        work.recorder.fact(name, *value)?;
+    }
 
     let trained = Trained { spec: experiment.spec(), method: method.as_ref(), parameters: &parameters };
-    let splits = evaluate(&trained, materials, &image_set, &mut recorder, progress)?;
+    let preprocess = &materials.pretrained.preprocess;
+    let image_set = |images| ImageSet { images, preprocess, device };
+    let splits = evaluate(&trained, materials, &image_set, &mut work.recorder, control.progress)?;
     if !parameters.is_empty() {
         let card = AdapterCard {
             experiment: materials.identity.clone(),
@@ -177,9 +236,38 @@ pub fn run(
     if let Some(report) = &materials.report {
         outcome::write_json(&folder.join("data.json"), report)?;
     }
-    let outcome = Outcome::new(experiment, materials, splits, parameters.count(), began.elapsed());
+    let seconds = spent + began.elapsed().as_secs_f64();
+    let outcome = Outcome::new(experiment, materials, splits, parameters.count(), seconds);
+    let outcome = outcome.with_facts(facts);
     outcome.save(folder)?;
+    work.checkpoints.remove()?;
     Ok(outcome)
+}
+
+/// How a method is trained on what an experiment describes.
+type Train<'a> =
+    dyn FnMut(&mut dyn Method, &dyn BatchSource, &TrainingConfig) -> Result<Parameters, RunError> + 'a;
+
+/// The method of an experiment and its parameters: those that `train` ends with, or the initial ones of a method that
+/// takes no steps.
+fn build_and_train(
+    experiment: &Experiment,
+    materials: &Materials,
+    device: &Device,
+    train: &mut Train<'_>,
+) -> Result<(Box<dyn Method>, Parameters), RunError> {
+    let Materials { pretrained, task, .. } = materials;
+    let images = ImageSet { images: &task.train, preprocess: &pretrained.preprocess, device };
+    let spec = experiment.spec();
+    let mut method = build::method(spec, materials, &task.class_names, &images)?;
+    let Some(config) = &spec.training else {
+        let parameters = method.parameters();
+        return Ok((method, parameters));
+    };
+    let (batch, augmentation) = (config.batch, config.augmentation.clone());
+    let sampler = Sampler { images, originals: materials.originals(), seed: spec.seed, batch, augmentation };
+    let parameters = train(method.as_mut(), &sampler, config)?;
+    Ok((method, parameters))
 }
 
 /// What training ended with.

@@ -1,7 +1,7 @@
 //! What a finished run says of itself. Its presence is what makes a run finished.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,10 +67,13 @@ pub struct Outcome {
     pub training_images: usize,
     /// Number of trained values.
     pub trained_values: usize,
-    /// Wall-clock seconds.
+    /// Wall-clock seconds, of all processes that worked on the run.
     pub seconds: f64,
     /// Scores by split.
     pub splits: Vec<SplitScores>,
+    /// What the method says of its trained parameters; see [`Method::facts`](crate::method::Method::facts).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, f64>,
 }
 
 impl Outcome {
@@ -79,7 +82,7 @@ impl Outcome {
         materials: &Materials,
         splits: Vec<SplitScores>,
         trained_values: usize,
-        elapsed: Duration,
+        seconds: f64,
     ) -> Self {
         let spec = experiment.spec();
         Self {
@@ -93,9 +96,15 @@ impl Outcome {
             class_names: materials.task.class_names.clone(),
             training_images: materials.task.train.len(),
             trained_values,
-            seconds: elapsed.as_secs_f64(),
+            seconds,
             splits,
+            facts: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn with_facts(self, facts: Vec<(&'static str, f64)>) -> Self {
+        let named = facts.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Self { facts: named.collect(), ..self }
     }
 
     /// The accuracy of a split, in percent.
@@ -143,5 +152,28 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Outc
     match serde_json::to_string_pretty(value) {
         Ok(text) => write_text(path, &text),
         Err(error) => Err(OutcomeError::Write { path: path.to_owned(), source: error.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An outcome from before methods could say anything of their parameters.
+    const OLD: &str = r#"{"identity": "a", "task": "t", "method": "kd", "seed": 1, "device": "cpu-f32",
+        "results_version": 2, "class_names": [], "training_images": 0, "trained_values": 0, "seconds": 0.5,
+        "splits": []}"#;
+
+    #[test]
+    fn an_outcome_without_facts_is_read_and_written_without() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), OLD).unwrap();
+        let outcome = Outcome::load(folder.path()).unwrap().unwrap();
+        assert!(outcome.facts.is_empty());
+        outcome.save(folder.path()).unwrap();
+        assert!(!std::fs::read_to_string(folder.path().join(FILE)).unwrap().contains("facts"));
+        let told = outcome.with_facts(vec![("masked_weights", 7.0)]);
+        told.save(folder.path()).unwrap();
+        assert_eq!(Outcome::load(folder.path()).unwrap(), Some(told));
     }
 }

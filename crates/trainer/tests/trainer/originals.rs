@@ -4,7 +4,7 @@ use std::path::Path;
 
 use regulus_images::{RgbImage, encode_png};
 use regulus_trainer::experiment::{Experiment, parse_toml};
-use regulus_trainer::run::{self, Inputs, Materials, RunError};
+use regulus_trainer::run::{self, Control, Inputs, Materials, RunError};
 use regulus_trainer::training::TrainError;
 
 use super::support::device;
@@ -50,7 +50,9 @@ fn an_image_that_is_deleted_while_a_run_trains_is_named() {
         let materials = load(&experiment);
         let away = folder.path().join("away");
         std::fs::rename(images.join("train"), &away).unwrap();
-        let outcome = run::run(&experiment, &materials, &run, &device(), &mut |_| {});
+        let (mut progress, mut notice) = (|_| {}, |_: &str| {});
+        let control = Control::watching(&mut progress, &mut notice);
+        let outcome = run::run(&experiment, &materials, &run, &device(), control);
         std::fs::rename(&away, images.join("train")).unwrap();
         match outcome {
             Ok(_) => assert!(!reads),

@@ -8,7 +8,8 @@ use super::MaskedWeight;
 
 /// A source of uniform random numbers for gradient dropout.
 pub trait DropoutDraws: fmt::Debug + Send + Sync {
-    /// Numbers in [0, 1) for every mask of a step: one list per mask in the given order, each as long as its weight.
+    /// Numbers in [0, 1) for every mask of a batch, `step` being its number in the run: one list per mask in the given
+    /// order, each as long as its weight.
     fn draw(&self, epoch: usize, step: usize, masks: &[MaskedWeight]) -> Vec<Vec<f32>>;
 }
 

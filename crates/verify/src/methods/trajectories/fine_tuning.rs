@@ -46,6 +46,7 @@ pub(super) fn run(
         steps: Some(notes.number("total_steps")? as usize),
         epochs: None,
         batch: 0,
+        accumulate: 1,
         learning_rate: notes.number("lr")?,
         head_multiplier: notes.number("lr_mult_head")?,
         weight_decay: notes.number("weight_decay")?,

@@ -28,6 +28,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         steps: Some(io.flat("loss")?.len()),
         epochs: None,
         batch: io.shape("out.features")?.get(1).copied().unwrap_or_default(),
+        accumulate: 1,
         learning_rate,
         head_multiplier: 1.0,
         weight_decay: 0.0,

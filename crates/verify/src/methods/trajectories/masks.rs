@@ -49,7 +49,8 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
     };
     let draws = Arc::new(RecordedDraws::read(io, &modules, steps)?);
     let model = ZeroShot::new(start.clip.clone(), features.clone());
-    let mut method = MaskTuning::new(model, targets(&modules), settings, draws);
+    let mut method = MaskTuning::new(model, targets(&modules), settings, draws)
+        .map_err(|error| CaseError::Unsupported(error.to_string()))?;
     let found: Vec<&str> = method.masked().iter().map(|weight| module(&weight.path)).collect();
     if found != modules {
         return Err(CaseError::Unsupported(format!("masked are {found:?}, recorded are {modules:?}")));
@@ -58,6 +59,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         steps: Some(steps),
         epochs: None,
         batch: 0,
+        accumulate: 1,
         learning_rate: notes.number("lr")?,
         head_multiplier: 1.0,
         weight_decay: 0.0,
@@ -103,7 +105,7 @@ fn module(path: &str) -> &str {
 fn targets(modules: &[String]) -> MaskTargets {
     let any = |part: &str| modules.iter().any(|module| module.contains(part));
     let part = match (any(".attn"), any(".mlp")) {
-        (true, true) => MaskPart::Both,
+        (true, true) => MaskPart::All,
         (false, true) => MaskPart::Mlp,
         _ => MaskPart::Attention,
     };

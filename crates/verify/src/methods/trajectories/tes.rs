@@ -146,6 +146,7 @@ fn config(notes: &Notes, io: &Recorded) -> Result<TrainingConfig, CaseError> {
         steps: Some(io.flat("loss")?.len()),
         epochs: None,
         batch: 0,
+        accumulate: 1,
         learning_rate: notes.number("lr")?,
         head_multiplier: 1.0,
         weight_decay: notes.number("weight_decay")?,

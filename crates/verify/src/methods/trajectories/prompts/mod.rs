@@ -204,6 +204,7 @@ fn training(checks: &Checks<'_>, notes: &Notes, kind: Kind) -> Result<TrainingCo
         steps: Some(checks.recorded.shape("loss")?.first().copied().unwrap_or_default()),
         epochs: None,
         batch: 0,
+        accumulate: 1,
         learning_rate: notes.number("lr")?,
         head_multiplier: 1.0,
         weight_decay: WEIGHT_DECAY,
