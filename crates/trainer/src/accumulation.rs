@@ -3,7 +3,7 @@
 use crate::batches::{Batch, BatchSource};
 use crate::method::{Method, StepOutcome};
 use crate::parameters::Parameters;
-use regulus_images::FileError;
+use crate::training::TrainError;
 
 /// A source whose consecutive batches are taken together, `count` for each optimiser step. A step never reaches into
 /// the next epoch: batches that are left over at the end of one are not used, as an image set's last partial batch is
@@ -25,29 +25,38 @@ impl<'a> Accumulation<'a> {
     }
 
     /// The batches of optimiser step `step`, or why one cannot be made; none where the source has ended.
-    pub fn batches(&self, step: usize) -> impl Iterator<Item = Result<Batch, FileError>> {
+    pub fn batches(&self, step: usize) -> impl Iterator<Item = Result<Batch, TrainError>> {
         let (epoch, position) = (step / self.steps_per_epoch(), step % self.steps_per_epoch());
         let first = epoch * self.source.steps_per_epoch().max(1) + position * self.count;
-        (first..first + self.count).map_while(|number| self.source.batch(number).transpose())
+        let batches = (first..first + self.count).map_while(|number| self.source.batch(number).transpose());
+        batches.map(move |batch| batch.map_err(|source| TrainError::Image { step, source }))
     }
 
     /// The epoch of optimiser step `step` and the mean of its batches' outcomes: for a loss that is a mean over
     /// images, and batches of one size, that of one large batch. `None` where the source has ended.
     ///
     /// # Errors
-    /// [`FileError`] with the path of an image that cannot be read.
+    /// [`TrainError::Image`] for an image that cannot be read, [`TrainError::SmallBatch`] for a batch that the method
+    /// cannot learn from.
     pub fn step(
         &self,
         step: usize,
         method: &dyn Method,
         parameters: &Parameters,
-    ) -> Result<Option<(usize, StepOutcome)>, FileError> {
+    ) -> Result<Option<(usize, StepOutcome)>, TrainError> {
+        let outcome = |batch: &Batch| {
+            let (images, smallest) = (batch.indices.len(), method.smallest_batch());
+            if images < smallest {
+                return Err(TrainError::SmallBatch { images, smallest, step });
+            }
+            Ok(method.step(parameters, batch))
+        };
         let mut batches = self.batches(step);
         let Some(first) = batches.next().transpose()? else { return Ok(None) };
-        let mut sum = method.step(parameters, &first);
+        let mut sum = outcome(&first)?;
         let mut count = 1;
         for batch in batches {
-            sum = sum.plus(method.step(parameters, &batch?));
+            sum = sum.plus(outcome(&batch?)?);
             count += 1;
         }
         Ok(Some((first.epoch, if count > 1 { sum.divided_by(count as f64) } else { sum })))

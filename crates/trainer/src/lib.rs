@@ -6,6 +6,7 @@ pub mod aggregation;
 pub mod augmentation;
 pub mod batches;
 pub mod checkpoint;
+pub mod class_texts;
 pub mod comparison;
 pub mod device;
 pub mod evaluate;

@@ -9,7 +9,7 @@ use crate::accumulation::Accumulation;
 use crate::aggregation::{AggregationSpec, EpochAggregate};
 use crate::augmentation::Augmentation;
 use crate::batches::BatchSource;
-use crate::method::Method;
+use crate::method::{BufferError, Method};
 use crate::optim::{Optimiser, Rule, clip_global_norm};
 use crate::parameters::Parameters;
 use crate::recorder::{RecordError, Recorder, StepRecord};
@@ -104,6 +104,19 @@ pub enum TrainError {
         /// The file and what is wrong with it.
         source: FileError,
     },
+    /// A batch is too small for the method.
+    #[error(
+        "step {step} has {images} images; the method normalises by the statistics of a batch and needs {smallest} or \
+         more: raise `training.batch`, or give more training images"
+    )]
+    SmallBatch {
+        /// Images of the batch.
+        images: usize,
+        /// Fewest images of a batch.
+        smallest: usize,
+        /// 0-based step.
+        step: usize,
+    },
     /// The parameters of the epochs could not be aggregated.
     #[error(transparent)]
     Aggregation(#[from] AggregationError),
@@ -113,6 +126,9 @@ pub enum TrainError {
     /// A saved state is of another training.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Saved buffers are of another method.
+    #[error("the saved state does not fit the method: {0}")]
+    Buffers(#[from] BufferError),
 }
 
 /// A step that has been taken.
@@ -130,7 +146,7 @@ pub struct Taken<'a> {
 
 /// A training under way.
 pub struct Training<'a> {
-    method: &'a dyn Method,
+    method: &'a mut dyn Method,
     batches: Accumulation<'a>,
     config: &'a TrainingConfig,
     parameters: Parameters,
@@ -182,6 +198,7 @@ impl<'a> Training<'a> {
             (None, None) => None,
             _ => return Err(StateError { reason: "the aggregation differs".into() }.into()),
         };
+        self.method.restore_buffers(&state.buffers)?;
         let optimiser = self.optimiser.with_memory(state.memory);
         Ok(Self { parameters: state.parameters, optimiser, aggregate, done: state.done, ..self })
     }
@@ -193,6 +210,7 @@ impl<'a> Training<'a> {
             parameters: self.parameters.clone(),
             memory: self.optimiser.memory().clone(),
             aggregate: self.aggregate.as_ref().map(EpochAggregate::state),
+            buffers: self.method.buffers(),
         }
     }
 
@@ -205,10 +223,8 @@ impl<'a> Training<'a> {
         if step == self.total {
             return Ok(None);
         }
-        let taken = self.batches.step(step, self.method, &self.parameters);
-        let Some((epoch, mut outcome)) = taken.map_err(|source| TrainError::Image { step, source })? else {
-            return Ok(None);
-        };
+        let taken = self.batches.step(step, self.method, &self.parameters)?;
+        let Some((epoch, mut outcome)) = taken else { return Ok(None) };
         if !outcome.loss.is_finite() {
             let learning_rate = config.learning_rate;
             return Err(TrainError::NonFinite { loss: outcome.loss, step, learning_rate });

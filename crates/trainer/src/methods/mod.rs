@@ -1,13 +1,15 @@
 //! The methods, one file each.
 
+mod encoder_tuning;
 mod finetune;
 mod head;
 mod lbfgs;
+mod linear_layer;
 mod linear_probe;
 mod masks;
 pub mod prompts;
-mod tes;
 
+pub use encoder_tuning::{EncoderTuning, ImageEncoder, Supervision};
 pub use finetune::{FineTune, Regulariser};
 pub use head::{Head, HeadStart};
 pub use lbfgs::{LogisticRegression, ProbeError, fit_logistic_regression};
@@ -17,4 +19,3 @@ pub use masks::{
     MaskTargets, MaskTuning, MaskedWeight, Measure, SeededDraws, TensorImportance, importance_by_change,
     importance_by_gradient, weight_group,
 };
-pub use tes::{ImageEncoder, Tes, TesError, TesHead};

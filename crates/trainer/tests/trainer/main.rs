@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod accumulation;
+mod encoder_runs;
+mod encoder_tuning;
 mod masks;
 mod objectives;
 mod originals;
 mod prompts;
 mod support;
-mod tes;
 mod world_clip;

@@ -2,13 +2,15 @@
 //! steps, and what losses, parameters and logits became.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use regulus_clip::{Activation, Clip, ClipConfig, ImageConfig, Pooling, TextConfig, VitConfig};
 use regulus_images::FileError;
 use regulus_trainer::batches::{Batch, BatchSource, ImageSet};
 use regulus_trainer::device::by_name;
+use regulus_trainer::experiment::Experiment;
+use regulus_trainer::run::{Control, Materials, Outcome, RunError, run};
 use safetensors::{Dtype, SafeTensors};
 
 /// The device under test: the first of `REGULUS_TEST_DEVICES`, or `flex`.
@@ -179,4 +181,14 @@ pub fn compare(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
 
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data_as::<f32>().iter::<f32>().map(f64::from).collect()
+}
+
+/// A whole run that nobody watches.
+pub fn ran_unwatched(
+    experiment: &Experiment,
+    materials: &Materials,
+    folder: &Path,
+) -> Result<Outcome, RunError> {
+    let (mut progress, mut notice) = (|_| {}, |_: &str| {});
+    run(experiment, materials, folder, &device(), Control::watching(&mut progress, &mut notice))
 }

@@ -10,10 +10,10 @@ use super::PromptError;
 use super::class_prompts::{ClassPrompts, NamePosition};
 use super::context::CONTEXT;
 use super::frozen_images::FrozenImages;
-use super::linear_layer::LinearLayer;
 use super::start::{self, ContextStart, add_random};
 use crate::batches::{Batch, ImageSet};
 use crate::method::{Method, Objective};
+use crate::methods::linear_layer::LinearLayer;
 use crate::parameters::Parameters;
 
 /// Texts that are encoded in one pass: there is one for each class and image.

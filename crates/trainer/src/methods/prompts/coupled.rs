@@ -7,10 +7,10 @@ use regulus_clip::{Clip, EmbeddedTexts, Injection};
 
 use super::class_prompts::{ClassPrompts, NamePosition};
 use super::context::CONTEXT;
-use super::linear_layer::LinearLayer;
 use super::start::{ContextStart, add_random};
 use super::towers::{Depth, image_shape};
 use super::{PromptError, Prompts};
+use crate::methods::linear_layer::LinearLayer;
 use crate::parameters::Parameters;
 
 /// Text prompts per layer, `[vectors, text width]`, and per layer the linear map to the image tower.

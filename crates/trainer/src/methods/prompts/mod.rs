@@ -22,7 +22,6 @@ mod coupled;
 mod error;
 mod frozen_images;
 mod learning;
-mod linear_layer;
 mod regulariser;
 mod start;
 mod towers;
