@@ -162,6 +162,15 @@ pub fn describe(materials: &Materials) {
     for notice in &materials.pretrained.notices {
         println!("note: {notice}");
     }
+    if let Some(loaded) = &materials.backbone {
+        println!("image encoder: {} tensors", loaded.backbone.shapes().len());
+        if !loaded.ignored.is_empty() {
+            let (others, first) = (loaded.ignored.len(), &loaded.ignored[0]);
+            println!(
+                "note: {others} other tensors of its file, such as {first}, are not part of it and were ignored"
+            );
+        }
+    }
     if let Some(report) = &materials.report {
         println!("{report}");
     }
