@@ -3,6 +3,7 @@
 pub mod accumulation;
 pub mod adapter;
 pub mod aggregation;
+pub mod augmentation;
 pub mod batches;
 pub mod checkpoint;
 pub mod class_texts;

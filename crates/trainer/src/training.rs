@@ -2,12 +2,14 @@
 //! record.
 
 use regulus_clip::Precision;
+use regulus_images::FileError;
 use regulus_losses::AggregationError;
 use serde::{Deserialize, Serialize};
 
 use crate::accumulation::Accumulation;
 use crate::aggregation::{AggregationSpec, EpochAggregate};
-use crate::batches::{Augmentation, BatchSource};
+use crate::augmentation::Augmentation;
+use crate::batches::BatchSource;
 use crate::method::{BufferError, Method};
 use crate::optim::{Optimiser, Rule, clip_global_norm};
 use crate::parameters::Parameters;
@@ -100,6 +102,14 @@ pub enum TrainError {
         step: usize,
         /// Base learning rate.
         learning_rate: f64,
+    },
+    /// A training image could be read when the run began, and cannot any more.
+    #[error("cannot read a training image again at step {step}: {source}")]
+    Image {
+        /// 0-based step.
+        step: usize,
+        /// The file and what is wrong with it.
+        source: FileError,
     },
     /// A batch is too small for the method.
     #[error(
@@ -214,7 +224,7 @@ impl<'a> Training<'a> {
     /// Takes the next step; `None` behind the last one.
     ///
     /// # Errors
-    /// [`TrainError`] for a loss that is no number, and for a record that cannot be written.
+    /// [`TrainError`] for an image that cannot be read, a loss that is no number, and a record that cannot be written.
     pub fn step(&mut self, recorder: &mut Recorder) -> Result<Option<Taken<'_>>, TrainError> {
         let (config, step) = (self.config, self.done);
         if step == self.total {
@@ -268,7 +278,7 @@ impl<'a> Training<'a> {
 /// `observe` sees every step.
 ///
 /// # Errors
-/// [`TrainError`] for a loss that is no number, and for a record that cannot be written.
+/// [`TrainError`] for an image that cannot be read, a loss that is no number, and a record that cannot be written.
 pub fn train(
     method: &mut dyn Method,
     source: &dyn BatchSource,

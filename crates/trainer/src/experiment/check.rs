@@ -291,6 +291,7 @@ fn check_training(training: &TrainingConfig, faults: &mut Faults) {
     if let Warmup::Constant { rate } = training.schedule.rise {
         faults.positive("training.schedule.rise.rate", rate);
     }
+    training.augmentation.check(faults);
     if let Some(aggregation) = &training.aggregation {
         check_aggregation(aggregation, training, faults);
     }

@@ -3,6 +3,7 @@
 //! [`ExperimentSpec`] is what a person writes; [`Experiment`] is what the rest of the code sees, and exists
 //! only if every value makes sense.
 
+mod augmentation_check;
 mod check;
 mod ensemble_spec;
 mod mask_specs;

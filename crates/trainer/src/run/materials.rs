@@ -9,12 +9,14 @@ use burn::tensor::Device;
 use regulus_clip::{
     BackboneError, LoadError, LoadedBackbone, Precision, Pretrained, ResolutionError, TokenizeError,
 };
-use regulus_datasets::folders::{self, FolderError, FolderListing, FolderReport, FolderRequest};
+use regulus_datasets::folders::{
+    self, FolderError, FolderListing, FolderReport, FolderRequest, LoadedFolder,
+};
 use regulus_datasets::world::{
     TestSet, TestSize, base_to_novel_task, bias_task, few_shot_task, long_tailed_task,
 };
-use regulus_datasets::{LabelledImages, Task};
-use regulus_images::{Preprocess, RgbImage};
+use regulus_datasets::{LabelledImages, Originals, Task};
+use regulus_images::Preprocess;
 
 use super::Progress;
 use crate::class_texts::{ClassTexts, TextError};
@@ -178,9 +180,10 @@ impl Inputs {
         };
         let of_world = |task: Task| -> Result<_, DataError> {
             readable(&task.class_names, &task.templates)?;
-            Ok((for_model(task, preprocess), None))
+            let (task, resized_from) = for_model(task, preprocess);
+            Ok((task, resized_from, None))
         };
-        let (task, report) = match self.source {
+        let (task, resized_from, report) = match self.source {
             Source::World { strength, size } => of_world(bias_task(strength, spec.seed, size))?,
             Source::WorldBaseToNovel { size } => of_world(base_to_novel_task(spec.seed, size))?,
             Source::WorldFewShot { shots, size } => of_world(few_shot_task(shots, spec.seed, size))?,
@@ -192,13 +195,25 @@ impl Inputs {
                 tokenize(&pretrained, &names, &templates)?;
                 readable(&names, &templates)?;
                 let tell = |done, total| progress(Progress::Data { done, total });
-                let (task, report) = folders::load(&listing, preprocess, IMAGE_MEMORY, &tell)?;
-                (Task { templates, ..task }, Some(report))
+                let LoadedFolder { task, originals, report } =
+                    folders::load(&listing, preprocess, IMAGE_MEMORY, &tell)?;
+                let originals: Box<dyn Originals> = Box::new(originals);
+                (Task { templates, ..task }, Some(originals), Some(report))
             }
         };
         let Self { identity, backend, commit, .. } = self;
         let device_kind = device_kind(&backend, spec.precision());
-        Ok(Materials { pretrained, backbone, texts, task, report, identity, device_kind, commit })
+        Ok(Materials {
+            pretrained,
+            backbone,
+            texts,
+            task,
+            resized_from,
+            report,
+            identity,
+            device_kind,
+            commit,
+        })
     }
 }
 
@@ -218,6 +233,8 @@ pub struct Materials {
     pub texts: ClassTexts,
     /// Images and class names.
     pub task: Task,
+    /// The training images before they were resized, where they are not those of `task`.
+    pub resized_from: Option<Box<dyn Originals>>,
     /// What was skipped or odd among images on disk.
     pub report: Option<FolderReport>,
     /// Identity of the experiment.
@@ -229,26 +246,30 @@ pub struct Materials {
 }
 
 impl Materials {
+    /// The training images before they were resized.
+    pub fn originals(&self) -> &dyn Originals {
+        self.resized_from.as_deref().unwrap_or(&self.task.train)
+    }
+
     /// How images are prepared for the encoder that reads them.
     pub fn preprocess(&self) -> &Preprocess {
         self.backbone.as_ref().map_or(&self.pretrained.preprocess, |loaded| &loaded.preprocess)
     }
 }
 
-/// Resizes the world's images to what a model expects; those that are made for the world take them as they are.
-fn for_model(mut task: Task, preprocess: &Preprocess) -> Task {
+/// Resizes the world's images to what a model expects, and keeps what the training images were before; those that are
+/// made for the world take them as they are.
+fn for_model(mut task: Task, preprocess: &Preprocess) -> (Task, Option<Box<dyn Originals>>) {
+    let side = task.train.side;
+    if (preprocess.resize, preprocess.crop) == (side, side) {
+        return (task, None);
+    }
     let resized = |images: &LabelledImages| {
-        let squares = (0..images.len()).flat_map(|index| {
-            let pixels = images.image(index).to_vec();
-            let image = RgbImage { width: images.side, height: images.side, pixels };
-            preprocess.square(&image).pixels
-        });
+        let squares = (0..images.len()).flat_map(|index| preprocess.square(&images.rgb_image(index)).pixels);
         LabelledImages { side: preprocess.crop, pixels: squares.collect(), labels: images.labels.clone() }
     };
-    let side = task.train.side;
-    if (preprocess.resize, preprocess.crop) != (side, side) {
-        task.train = resized(&task.train);
-        task.tests.iter_mut().for_each(|split| split.images = resized(&split.images));
-    }
-    task
+    task.tests.iter_mut().for_each(|split| split.images = resized(&split.images));
+    let train = resized(&task.train);
+    let originals = std::mem::replace(&mut task.train, train);
+    (task, Some(Box::new(originals)))
 }

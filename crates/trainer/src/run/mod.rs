@@ -278,8 +278,8 @@ fn build_and_train(
         let parameters = method.parameters();
         return Ok((method, parameters));
     };
-    let (batch, augmentation) = (config.batch, config.augmentation);
-    let sampler = Sampler { images, seed: spec.seed, batch, augmentation };
+    let (batch, augmentation) = (config.batch, config.augmentation.clone());
+    let sampler = Sampler { images, originals: materials.originals(), seed: spec.seed, batch, augmentation };
     let parameters = train(method.as_mut(), &sampler, config)?;
     Ok((method, parameters))
 }

@@ -8,6 +8,7 @@ use regulus_clip::{
     Backbone, BlockKind, ConfigFault, LoadedBackbone, Precision, ResNet, ResNetArchitecture, ResNetLayer,
     RunningStatistics,
 };
+use regulus_images::FileError;
 use regulus_losses::TesSettings;
 use regulus_trainer::batches::{Augmentation, Batch, BatchSource, ImageSet};
 use regulus_trainer::method::{BufferError, Method};
@@ -58,7 +59,7 @@ fn tes(device: &Device, settings: TesSettings) -> EncoderTuning {
 }
 
 fn batch(device: &Device) -> Batch {
-    RecordedBatches { common: &Case::open("common"), device }.batch(0).unwrap()
+    RecordedBatches { common: &Case::open("common"), device }.at(0).unwrap()
 }
 
 #[test]
@@ -217,16 +218,18 @@ fn smoothed_labels_are_those_of_label_smoothing() {
 struct Cut<'a>(RecordedBatches<'a>, usize);
 
 impl BatchSource for Cut<'_> {
-    fn batch(&self, step: usize) -> Option<Batch> {
-        let Batch { pixels, labels, mut indices, epoch, step } = self.0.batch(step)?;
+    fn batch(&self, step: usize) -> Result<Option<Batch>, FileError> {
+        let Some(Batch { pixels, labels, mut indices, epoch, step }) = self.0.at(step) else {
+            return Ok(None);
+        };
         indices.truncate(self.1);
-        Some(Batch {
+        Ok(Some(Batch {
             pixels: pixels.narrow(0, 0, self.1),
             labels: labels.narrow(0, 0, self.1),
             indices,
             epoch,
             step,
-        })
+        }))
     }
 
     fn steps_per_epoch(&self) -> usize {

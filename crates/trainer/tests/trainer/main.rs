@@ -8,6 +8,7 @@ mod encoder_tuning;
 mod ensemble;
 mod masks;
 mod objectives;
+mod originals;
 mod precision;
 mod prompts;
 mod support;

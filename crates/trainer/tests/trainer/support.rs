@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use regulus_clip::{Activation, Clip, ClipConfig, ImageConfig, Pooling, TextConfig, VitConfig};
+use regulus_images::FileError;
 use regulus_trainer::batches::{Batch, BatchSource, ImageSet};
 use regulus_trainer::device::by_name;
 use regulus_trainer::experiment::Experiment;
@@ -136,8 +137,9 @@ pub struct RecordedBatches<'a> {
     pub device: &'a Device,
 }
 
-impl BatchSource for RecordedBatches<'_> {
-    fn batch(&self, step: usize) -> Option<Batch> {
+impl RecordedBatches<'_> {
+    /// The batch of one step, if that is recorded.
+    pub fn at(&self, step: usize) -> Option<Batch> {
         let (labels, shape) = self.common.values("labels");
         let (steps, size) = (shape[0], shape[1]);
         if step >= steps {
@@ -152,6 +154,12 @@ impl BatchSource for RecordedBatches<'_> {
             epoch: step / 2,
             step,
         })
+    }
+}
+
+impl BatchSource for RecordedBatches<'_> {
+    fn batch(&self, step: usize) -> Result<Option<Batch>, FileError> {
+        Ok(self.at(step))
     }
 
     fn steps_per_epoch(&self) -> usize {

@@ -37,6 +37,7 @@ fn materials(residual: bool, device: &Device) -> Materials {
         backbone: None,
         texts: ClassTexts::Clip,
         task: base_to_novel_task(3, TestSize { images: 20, set: TestSet::Development }),
+        resized_from: None,
         report: None,
         identity: "test".into(),
         device_kind: "cpu-f32".into(),

@@ -1,6 +1,6 @@
 //! TeS on CLIP's image tower and on a residual network.
 
-use super::start::Start;
+use super::start::{RecordedBatches, Start};
 use super::{Trained, learning_rates, stepped, values};
 use crate::checks::{Checks, host};
 use crate::error::CaseError;
@@ -12,7 +12,7 @@ use regulus_clip::{
     Backbone, BlockKind, Injection, Precision, ResNet, ResNetArchitecture, ResNetLayer, RunningStatistics,
 };
 use regulus_losses::TesSettings;
-use regulus_trainer::batches::{Augmentation, Batch, BatchSource};
+use regulus_trainer::batches::{Augmentation, Batch};
 use regulus_trainer::method::{Method, Objective, StepOutcome};
 use regulus_trainer::methods::{EncoderTuning, ImageEncoder, Supervision};
 use regulus_trainer::optim::Rule;
@@ -250,9 +250,9 @@ fn first_loss(
     notes: &Notes,
     method: &EncoderTuning,
     from: &Parameters,
-    batches: &dyn BatchSource,
+    batches: &RecordedBatches,
 ) -> Result<(), CaseError> {
-    if let Some(batch) = batches.batch(0) {
+    if let Some(batch) = batches.at(0) {
         let found = method.objective(from, &batch).loss.into_scalar::<f64>();
         let expected = checks.recorded.flat("loss")?;
         let expected: Vec<f64> = expected.into_iter().take(1).collect();
