@@ -14,12 +14,15 @@ pub mod metrics;
 pub mod optim;
 pub mod parameters;
 pub mod pretrain;
+pub mod probe;
 pub mod prompts;
 pub mod recorder;
 pub mod run;
 pub mod schedule;
+pub mod simclr;
 pub mod templates;
 #[cfg(test)]
 mod testing;
 pub mod training;
+pub mod views;
 pub mod zero_shot;

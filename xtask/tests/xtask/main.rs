@@ -5,6 +5,7 @@
 mod data;
 mod errors;
 mod help;
+mod pretrain;
 mod reproduce;
 mod support;
 mod train;

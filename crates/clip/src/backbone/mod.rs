@@ -3,6 +3,7 @@
 mod error;
 mod loaded;
 mod resnet;
+mod timm_config;
 mod vit;
 mod vit_config;
 mod vit_names;

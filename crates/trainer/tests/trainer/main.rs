@@ -5,6 +5,7 @@
 mod masks;
 mod objectives;
 mod prompts;
+mod simclr;
 mod support;
 mod tes;
 mod world_clip;
