@@ -3,7 +3,7 @@
 //! Every parameter has a stream of its own, keyed by its path, so that the values of one do not
 //! depend on which others exist or in what order they are drawn.
 
-use crate::config::{ClipConfig, ImageConfig, ResNetConfig};
+use crate::config::{ClipConfig, ImageConfig, ResNetConfig, VitConfig};
 use crate::text::TEXT_TOWER;
 use burn::tensor::{Device, Tensor, TensorData};
 use regulus_images::random::Stream;
@@ -37,6 +37,26 @@ pub(crate) fn resnet_backbone(seed: u64, path: &str, shape: &[usize], device: &D
         [_, inputs] => Start::Uniform(by_inputs(inputs)),
         _ if path.ends_with("weight") || path.ends_with("running_var") => Start::Constant(1.0),
         _ => Start::Constant(0.0),
+    };
+    drawn(start, seed, path, shape, device)
+}
+
+/// The initial value of the parameter at `path` of `timm`'s vision transformers, flattened (`init_weights_vit_timm`):
+/// linear maps and positions from N(0, 0.02) without biases, PyTorch's default for the patches, a class token that
+/// is nearly 0. `timm` cuts the normal distribution at 100 standard deviations, which nothing reaches.
+pub(crate) fn vit_backbone(
+    config: &VitConfig,
+    seed: u64,
+    path: &str,
+    shape: &[usize],
+    device: &Device,
+) -> Tensor<1> {
+    let start = match path.rsplit('.').next().unwrap_or(path) {
+        _ if path.starts_with("conv1") => Start::Uniform(by_inputs(config.patch_values())),
+        "class_embedding" => Start::Normal(1e-6),
+        name if name.contains("bias") => Start::Constant(0.0),
+        _ if shape.len() > 1 => Start::Normal(0.02),
+        _ => Start::Constant(1.0),
     };
     drawn(start, seed, path, shape, device)
 }

@@ -9,6 +9,7 @@ use crate::formats::hf::{self, HfClipLayout};
 use crate::formats::{
     Description, Json, LoadError, LoadedClip, ModelFiles, Notice, Publisher, SaveError, describe,
 };
+use crate::parameters::Part;
 use crate::resolution::ResolutionError;
 use crate::tokenizer::{TokenizeError, Tokenizer};
 use crate::weights;
@@ -189,7 +190,7 @@ impl Pretrained {
     ) -> Result<Self, LoadError> {
         check_parts(&config, &tokenizer, &preprocess)
             .map_err(|source| LoadError::Parts { path: PathBuf::from("(model in memory)"), source })?;
-        let sha256 = sha256(&weights::bytes(&clip, &HfClipLayout::default())?);
+        let sha256 = sha256(&weights::bytes(clip.parameters(Part::All), &HfClipLayout::default())?);
         Ok(Self { config, clip, tokenizer, preprocess, source: Source::Memory, sha256, notices: Vec::new() })
     }
 
@@ -214,12 +215,9 @@ impl Pretrained {
         write(hf::PREPROCESS_FILE, &preprocess)?;
         write(hf::TOKENIZER_CONFIG_FILE, &tokenizer_config)?;
         write(hf::TOKENIZER_FILE, self.tokenizer.json())?;
-        let path = directory.join(hf::WEIGHTS_FILE);
-        weights::write(&self.clip, &HfClipLayout::default(), &path)?;
-        // The weights come from a private temporary file; they should be as readable as the rest.
-        std::fs::metadata(directory.join(hf::CONFIG_FILE))
-            .and_then(|ordinary| std::fs::set_permissions(&path, ordinary.permissions()))
-            .map_err(|source| SaveError::Write { path, source })
+        let (path, ordinary) = (directory.join(hf::WEIGHTS_FILE), directory.join(hf::CONFIG_FILE));
+        let parameters = self.clip.parameters(Part::All);
+        Ok(weights::write(parameters, &HfClipLayout::default(), &path, &ordinary)?)
     }
 }
 

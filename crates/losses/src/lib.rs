@@ -15,6 +15,7 @@ mod gradient_dropout;
 mod l2_sp;
 mod masks;
 mod norm;
+mod nt_xent;
 mod promptsrc;
 mod proreg;
 mod tes;
@@ -25,6 +26,7 @@ pub use gaussian::{Aggregation, AggregationError, RunningAggregate};
 pub use gradient_dropout::{FusedTarget, drop_gradient, fused_distillation, keep_probability};
 pub use l2_sp::l2_sp;
 pub use masks::{Sparsity, binarise, mask_regulariser, masked_weight};
+pub use nt_xent::nt_xent;
 pub use promptsrc::{
     BatchOutputs, PromptSrc, PromptSrcWeights, aggregate_templates, feature_agreement, logit_agreement,
     promptsrc,

@@ -88,7 +88,7 @@ impl<'a> ImageSet<'a> {
         Ok(Tensor::from_data(TensorData::new(values, [count, 3, side, side]), self.device))
     }
 
-    fn labels(&self, indices: &[usize]) -> Tensor<1, Int> {
+    pub(crate) fn labels(&self, indices: &[usize]) -> Tensor<1, Int> {
         let labels: Vec<i64> = indices.iter().map(|&index| self.images.labels[index] as i64).collect();
         Tensor::from_data(TensorData::new(labels, [indices.len()]), self.device)
     }
@@ -169,14 +169,19 @@ impl Sampler<'_> {
             }
         }
     }
+
+    /// The epoch of a step, and the images that it sees.
+    pub(crate) fn indices(&self, step: usize) -> (usize, Vec<usize>) {
+        let per_epoch = self.steps_per_epoch();
+        let (epoch, position) = (step / per_epoch, step % per_epoch);
+        let order = Stream::new(self.seed, "order", epoch as u64, 0).permutation(self.images.len());
+        (epoch, order.into_iter().skip(position * self.batch).take(self.batch).collect())
+    }
 }
 
 impl BatchSource for Sampler<'_> {
     fn batch(&self, step: usize) -> Result<Option<Batch>, FileError> {
-        let per_epoch = self.steps_per_epoch();
-        let (epoch, position) = (step / per_epoch, step % per_epoch);
-        let order = Stream::new(self.seed, "order", epoch as u64, 0).permutation(self.images.len());
-        let indices: Vec<usize> = order.into_iter().skip(position * self.batch).take(self.batch).collect();
+        let (epoch, indices) = self.indices(step);
         if indices.is_empty() {
             return Ok(None);
         }

@@ -18,13 +18,16 @@ pub mod metrics;
 pub mod optim;
 pub mod parameters;
 pub mod pretrain;
+pub mod probe;
 pub mod prompts;
 pub mod recorder;
 pub mod run;
 pub mod schedule;
+pub mod simclr;
 pub mod templates;
 #[cfg(test)]
 mod testing;
 pub mod training;
 pub mod training_state;
+pub mod views;
 pub mod zero_shot;

@@ -8,6 +8,7 @@ mod errors;
 mod help;
 mod importance;
 mod masks;
+mod pretrain;
 mod reproduce;
 mod resume;
 mod support;

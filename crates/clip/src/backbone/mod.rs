@@ -4,6 +4,7 @@ mod error;
 mod loaded;
 mod preprocess;
 mod resnet;
+mod timm_config;
 mod vit;
 mod vit_config;
 mod vit_names;

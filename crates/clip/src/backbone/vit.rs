@@ -1,18 +1,21 @@
 //! The vision transformer without CLIP's projection and without its first LayerNorm, as `timm` and
 //! `transformers` publish it.
 
-use super::vit_names::VitLayout;
-use super::{Backbone, LoadedBackbone, preprocess, vit_config};
+use super::vit_names::{Naming, VitLayout};
+use super::{Backbone, LoadedBackbone, preprocess, timm_config, vit_config};
 use crate::block::{BlockShape, LayerNorm, Transformer};
-use crate::config::{Check, VitConfig};
-use crate::formats::{LoadError, ModelFiles};
+use crate::config::{Check, ConfigError, VitConfig};
+use crate::formats::hf::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::formats::{LoadError, ModelFiles, SaveError};
+use crate::init;
 use crate::injection::{Injection, Scope};
-use crate::parameters::{NamedParameter, named, shapes, vacant};
+use crate::parameters::{NamedParameter, filled, named, shapes, vacant};
 use crate::vit::{PatchEmbedding, with_class_token};
 use crate::weights;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use regulus_checkpoints::Checkpoint;
+use regulus_checkpoints::{Checkpoint, sha256};
+use regulus_images::Preprocess;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -42,6 +45,19 @@ impl VitBackbone {
             ln_post: LayerNorm::vacant(width, config.layer_norm_eps, device),
             config: config.clone(),
         }
+    }
+
+    /// A network with random parameters, drawn as `timm` does: the start of pre-training.
+    ///
+    /// Every parameter is drawn from a stream of its own, keyed by `seed` and its path.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for sizes that are 0 or absurd.
+    pub fn init(config: &VitConfig, seed: u64, device: &Device) -> Result<Self, ConfigError> {
+        check(config)?;
+        let draw =
+            &mut |path: &str, shape: &[usize]| Some(init::vit_backbone(config, seed, path, shape, device));
+        Ok(filled(Self::vacant(config, device), draw))
     }
 
     /// The backbone in `checkpoint`, with the names of `timm` or of `transformers`' `ViTModel`, below
@@ -100,11 +116,35 @@ impl VitBackbone {
         checkpoint: &Checkpoint,
         device: &Device,
     ) -> Result<Self, LoadError> {
-        let mut check = Check::default();
-        config.check(&mut check);
-        let valid = check.finish(|| config.parameter_count(0));
-        valid.map_err(|source| LoadError::Config { path: checkpoint.path().into(), source })?;
+        check(config).map_err(|source| LoadError::Config { path: checkpoint.path().into(), source })?;
         Ok(weights::read(Self::vacant(config, device), layout, checkpoint, device)?)
+    }
+
+    /// Saves the backbone as a folder in the layout of `timm`'s models on the hub, which `timm` loads unchanged
+    /// (`timm.create_model("local-dir:...")`): weights, and a `config.json` with architecture and preprocessing. The
+    /// same backbone gives the same bytes. Returns the SHA-256 of the weights file, in hexadecimal.
+    ///
+    /// # Errors
+    /// [`SaveError`]: a file that cannot be written, or an architecture or preprocessing that the layout cannot
+    /// represent.
+    pub fn save(&self, preprocess: &Preprocess, directory: impl AsRef<Path>) -> Result<String, SaveError> {
+        let directory = directory.as_ref();
+        let json = timm_config::to_json(&self.config, preprocess)?;
+        let write = |path: &Path, source| SaveError::Write { path: path.into(), source };
+        std::fs::create_dir_all(directory).map_err(|source| write(directory, source))?;
+        let ordinary = directory.join(CONFIG_FILE);
+        std::fs::write(&ordinary, json).map_err(|source| write(&ordinary, source))?;
+        let layout = VitLayout { naming: Naming::Timm, prefix: String::new() };
+        weights::write(self.parameters(), &layout, &directory.join(WEIGHTS_FILE), &ordinary)?;
+        Ok(sha256(&weights::bytes(self.parameters(), &layout)?))
+    }
+
+    /// Whether [`Self::save`] can represent this backbone: to be asked before a long training.
+    ///
+    /// # Errors
+    /// [`SaveError::Unrepresentable`] if it cannot.
+    pub fn check_save(&self, preprocess: &Preprocess) -> Result<(), SaveError> {
+        timm_config::to_json(&self.config, preprocess).map(drop)
     }
 
     /// The architecture.
@@ -144,4 +184,10 @@ impl VitBackbone {
     pub fn shapes(&self) -> Vec<(String, Vec<usize>)> {
         shapes(self, "")
     }
+}
+
+fn check(config: &VitConfig) -> Result<(), ConfigError> {
+    let mut check = Check::default();
+    config.check(&mut check);
+    check.finish(|| config.parameter_count(0))
 }

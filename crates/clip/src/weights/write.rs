@@ -1,26 +1,37 @@
 //! Writing: f32, the same bytes for the same values everywhere.
 
 use super::{Layout, WeightsError, transpose};
-use crate::clip::Clip;
-use crate::parameters::Part;
+use crate::parameters::NamedParameter;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// Writes the parameters of `clip` as a safetensors file. A file that is already there is
-/// replaced at the end, never written into.
-pub(crate) fn write(clip: &Clip, layout: &dyn Layout, path: &Path) -> Result<(), WeightsError> {
-    let tensors = encoded(clip, layout)?;
-    safetensors::serialize_to_file(views(&tensors, path)?, metadata(), path).map_err(|error| match error {
-        SafeTensorError::IoError(source) => WeightsError::File { path: path.into(), source },
-        other => WeightsError::Encode { path: path.into(), reason: other.to_string() },
-    })
+/// Writes parameters as a safetensors file. A file that is already there is replaced at the end, never written
+/// into. `ordinary` is a file beside it, whose permissions it gets: it comes from a private temporary file and
+/// should be as readable as the rest.
+pub(crate) fn write(
+    parameters: Vec<NamedParameter>,
+    layout: &dyn Layout,
+    path: &Path,
+    ordinary: &Path,
+) -> Result<(), WeightsError> {
+    let tensors = encoded(parameters, layout)?;
+    let refused = |source| WeightsError::File { path: path.into(), source };
+    safetensors::serialize_to_file(views(&tensors, path)?, metadata(), path).map_err(
+        |error| match error {
+            SafeTensorError::IoError(source) => refused(source),
+            other => WeightsError::Encode { path: path.into(), reason: other.to_string() },
+        },
+    )?;
+    std::fs::metadata(ordinary)
+        .and_then(|ordinary| std::fs::set_permissions(path, ordinary.permissions()))
+        .map_err(refused)
 }
 
 /// The bytes that [`write`] writes.
-pub(crate) fn bytes(clip: &Clip, layout: &dyn Layout) -> Result<Vec<u8>, WeightsError> {
-    let tensors = encoded(clip, layout)?;
+pub(crate) fn bytes(parameters: Vec<NamedParameter>, layout: &dyn Layout) -> Result<Vec<u8>, WeightsError> {
+    let tensors = encoded(parameters, layout)?;
     let path = Path::new("(model in memory)");
     safetensors::serialize(views(&tensors, path)?, metadata())
         .map_err(|error| WeightsError::Encode { path: path.into(), reason: error.to_string() })
@@ -36,9 +47,12 @@ struct Encoded {
     bytes: Vec<u8>,
 }
 
-fn encoded(clip: &Clip, layout: &dyn Layout) -> Result<BTreeMap<String, Encoded>, WeightsError> {
+fn encoded(
+    parameters: Vec<NamedParameter>,
+    layout: &dyn Layout,
+) -> Result<BTreeMap<String, Encoded>, WeightsError> {
     let mut tensors = BTreeMap::new();
-    for parameter in clip.parameters(Part::All) {
+    for parameter in parameters {
         let values: Vec<f32> = parameter.value.try_into_vec_as().map_err(|error| WeightsError::Device {
             path: parameter.path.clone(),
             reason: error.to_string(),

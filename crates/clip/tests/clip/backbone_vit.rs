@@ -6,9 +6,10 @@ use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
 use regulus_checkpoints::Checkpoint;
 use regulus_clip::{
-    Activation, Backbone, Injection, LoadError, LoadedBackbone, Normalisation, TensorFault, VitBackbone,
-    VitConfig, WeightsError,
+    Activation, Backbone, Injection, LoadError, LoadedBackbone, NamedParameter, Normalisation, SaveError,
+    TensorFault, VitBackbone, VitConfig, WeightsError,
 };
+use regulus_images::Preprocess;
 use safetensors::Dtype;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -273,4 +274,94 @@ proptest! {
         std::fs::write(&path, bytes).unwrap();
         let _ = load(folder.path(), &devices()[0]);
     }
+}
+
+fn small() -> VitConfig {
+    VitConfig {
+        resolution: 16,
+        patch: 4,
+        width: 64,
+        layers: 2,
+        heads: 4,
+        mlp_width: 160,
+        activation: Activation::Gelu,
+        layer_norm_eps: 1e-6,
+    }
+}
+
+#[test]
+fn initial_values_are_those_of_timm() {
+    for device in devices() {
+        let vit = VitBackbone::init(&small(), 1, &device).unwrap();
+        for NamedParameter { path, shape, value } in vit.parameters() {
+            let drawn = values(&value);
+            let extreme = drawn.iter().fold(0f32, |extreme, value| extreme.max(value.abs()));
+            let square: f32 = drawn.iter().map(|value| value * value).sum();
+            let deviation = (square / drawn.len() as f32).sqrt();
+            // A uniform distribution within 1 / sqrt(48) has this over sqrt(3) as its standard deviation.
+            let (least, most) = match path.as_str() {
+                "conv1.weight" | "conv1.bias" => (0.95 / 12.0, 1.05 / 12.0),
+                "class_embedding" => (0.7e-6, 1.3e-6),
+                "ln_post.weight" => (1.0, 1.0),
+                path if path.ends_with("bias") => (0.0, 0.0),
+                path if path.contains("ln_") => (1.0, 1.0),
+                _ => (0.0195, 0.0205),
+            };
+            let slack = if drawn.len() < 500 { 0.2 * most } else { 0.03 * most };
+            assert!((least - slack..=most + slack).contains(&deviation), "{path}: {deviation}");
+            assert!(extreme <= 6.0 * most, "{path} {shape:?}: {extreme}");
+        }
+        let again = VitBackbone::init(&small(), 1, &device).unwrap();
+        let other = VitBackbone::init(&small(), 2, &device).unwrap();
+        let first = |vit: &VitBackbone| values(&vit.parameters()[0].value);
+        assert_eq!(first(&vit), first(&again));
+        assert_ne!(first(&vit), first(&other));
+        let faults = VitBackbone::init(&VitConfig { heads: 5, ..small() }, 1, &device).unwrap_err();
+        assert!(faults.to_string().contains("image.width"), "{faults}");
+    }
+}
+
+#[test]
+fn a_saved_backbone_is_loaded_with_the_same_values() {
+    for device in devices() {
+        let vit = VitBackbone::init(&small(), 1, &device).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let preprocess = Preprocess { resize: 20, ..Preprocess::clip(16) };
+        let sha256 = vit.save(&preprocess, folder.path().join("vit")).unwrap();
+        let loaded = VitBackbone::load(folder.path().join("vit"), &device).unwrap();
+        assert_eq!((loaded.sha256, loaded.ignored), (sha256, vec![]));
+        let Backbone::Vit(again) = loaded.backbone else { panic!("another architecture") };
+        assert_eq!(again.config(), vit.config());
+        for (saved, read) in vit.parameters().iter().zip(again.parameters()) {
+            assert_eq!((&saved.path, values(&saved.value)), (&read.path, values(&read.value)));
+        }
+        let json = std::fs::read_to_string(folder.path().join("vit/config.json")).unwrap();
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["model_args"]["num_heads"], 4);
+        assert_eq!(json["pretrained_cfg"]["input_size"], json!([3, 16, 16]));
+        assert_eq!(json["pretrained_cfg"]["crop_pct"], 0.8);
+        assert_eq!(json["pretrained_cfg"]["interpolation"], "bicubic");
+        let mean: [f32; 3] = serde_json::from_value(json["pretrained_cfg"]["mean"].clone()).unwrap();
+        assert_eq!(mean, preprocess.mean);
+    }
+}
+
+#[test]
+fn what_timm_cannot_say_is_not_saved() {
+    let device = &devices()[0];
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |config: VitConfig, preprocess: Preprocess| {
+        let path = folder.path().join("vit");
+        let error = VitBackbone::init(&config, 1, device).unwrap().save(&preprocess, &path).unwrap_err();
+        assert!(!path.exists());
+        let SaveError::Unrepresentable { field, .. } = error else { panic!("{error}") };
+        field
+    };
+    let clip = Preprocess::clip(16);
+    assert_eq!(
+        refused(VitConfig { activation: Activation::QuickGelu, ..small() }, clip.clone()),
+        "activation"
+    );
+    assert_eq!(refused(VitConfig { layer_norm_eps: 1e-5, ..small() }, clip), "layer_norm_eps");
+    assert_eq!(refused(small(), Preprocess::clip(24)), "crop");
 }

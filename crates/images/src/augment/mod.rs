@@ -4,10 +4,17 @@
 //! but from a [`Stream`](crate::random::Stream) that the caller gives, so that an image is changed in the same way
 //! whatever happens before and beside it.
 
+mod color_jitter;
+mod gaussian_blur;
+mod grayscale;
+mod hue;
 mod padded_crop;
 mod rand_augment;
 mod random_resized_crop;
 
+pub use color_jitter::{ColorAdjustment, ColorJitter};
+pub use gaussian_blur::GaussianBlur;
+pub use grayscale::grayscale;
 pub use padded_crop::PaddedCrop;
 pub use rand_augment::{Operation, RandAugment};
 pub use random_resized_crop::{CropBox, RandomResizedCrop};

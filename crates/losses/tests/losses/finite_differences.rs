@@ -4,7 +4,8 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use proptest::prelude::*;
 use regulus_losses::{
     BatchOutputs, FusedTarget, PromptSrcWeights, TesSettings, cross_entropy, fused_distillation,
-    mask_regulariser, masked_weight, promptsrc, reference_logits, soft_cross_entropy, tes, tes_soft_labels,
+    mask_regulariser, masked_weight, nt_xent, promptsrc, reference_logits, soft_cross_entropy, tes,
+    tes_soft_labels,
 };
 
 use crate::devices::{precisions, unit, wide};
@@ -102,6 +103,18 @@ proptest! {
                 cross_entropy(reference(projected), labels(&device)).mean() * lambda_t
             });
             check("projection", projected_leaf.grad(&gradients), &slopes);
+        }
+    }
+
+    #[test]
+    fn of_views_of_images(views in numbers(2 * BATCH * WIDTH), temperature in 0.1..2.0) {
+        for device in double_devices() {
+            let shape = [2 * BATCH, WIDTH];
+            let loss = |views: Tensor<2>| nt_xent(unit(views), temperature).mean();
+            let leaf = tensor(&views, shape, &device).require_grad();
+            let gradients = loss(leaf.clone()).backward();
+            let slopes = differences(&views, |views| loss(tensor(views, shape, &device)));
+            check("views", leaf.grad(&gradients), &slopes);
         }
     }
 

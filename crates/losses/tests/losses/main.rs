@@ -14,3 +14,4 @@ mod golden_tes;
 mod mask_properties;
 mod properties;
 mod recorded;
+mod views;

@@ -47,6 +47,14 @@ pub struct LogisticRegression {
     pub objective: f64,
 }
 
+impl LogisticRegression {
+    /// Class logits `[classes]` of one feature `[features]`.
+    pub fn logits(&self, feature: &[f64]) -> Vec<f32> {
+        let rows = self.weight.chunks_exact(feature.len().max(1));
+        rows.zip(&self.bias).map(|(row, bias)| (dot(row, feature) + bias) as f32).collect()
+    }
+}
+
 /// Images per parallel piece. Fixed, so that sums do not depend on the number of threads.
 const PIECE: usize = 256;
 /// Corrections that L-BFGS remembers.

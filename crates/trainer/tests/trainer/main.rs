@@ -11,6 +11,7 @@ mod objectives;
 mod originals;
 mod precision;
 mod prompts;
+mod simclr;
 mod support;
 mod world_clip;
 mod your_own_method;
