@@ -7,9 +7,11 @@
 
 mod commands;
 mod commit;
+mod facts;
 mod failure;
 mod interrupt;
 mod progress;
+mod request;
 mod suite;
 mod table;
 
@@ -17,9 +19,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use commands::{check, data, importance, pretrain, reproduce, run_experiment, train, verify};
 use failure::Failure;
-
-use commands::{check, data, pretrain, reproduce, run_experiment, train, verify};
 
 /// Fine-tune vision-language models without making them forget.
 #[derive(Parser)]
@@ -35,6 +36,8 @@ enum Command {
     Reproduce(reproduce::Arguments),
     /// Fine-tune a model on a folder of images, or on the built-in world
     Train(train::Arguments),
+    /// Measure which weights of the image tower matter for a task, to decide what to mask
+    Importance(importance::Arguments),
     /// Train the built-in world's tiny CLIP from scratch
     Pretrain(pretrain::Arguments),
     /// Look at the built-in world, or write it to disk
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Reproduce(arguments) => reproduce::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
+        Command::Importance(arguments) => importance::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(&arguments),
         Command::Data(command) => data::run(&command),
         Command::Verify(arguments) => verify::run(&arguments),

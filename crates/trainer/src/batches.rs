@@ -96,6 +96,17 @@ impl<'a> ImageSet<'a> {
             set.pixels(&indices, |_| false)
         })
     }
+
+    /// Every image once in the order of a run's first epoch, `size` at a time; the last batch may be smaller.
+    pub fn shuffled(&self, seed: u64, size: usize) -> impl ExactSizeIterator<Item = Batch> + use<'a> {
+        let (set, size) = (*self, size.max(1));
+        let order = Stream::new(seed, "order", 0, 0).permutation(set.len());
+        (0..set.len().div_ceil(size)).map(move |step| {
+            let indices: Vec<usize> = order.iter().copied().skip(step * size).take(size).collect();
+            let (pixels, labels) = (set.pixels(&indices, |_| false), set.labels(&indices));
+            Batch { pixels, labels, indices, epoch: 0, step }
+        })
+    }
 }
 
 /// Where the batches of a run come from.
@@ -195,6 +206,20 @@ mod tests {
         let empty = LabelledImages { side: 2, pixels: Vec::new(), labels: Vec::new() };
         let set = ImageSet { images: &empty, preprocess: &preprocess, device: &device };
         assert!(sampler(set, Augmentation::None).batch(0).is_none());
+    }
+
+    #[test]
+    fn a_shuffled_set_has_every_image_once_in_the_order_of_the_first_epoch() {
+        let (images, preprocess, device) = (images(10), preprocess(), device());
+        let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
+        let batches: Vec<Batch> = set.shuffled(3, 4).collect();
+        assert_eq!(batches.iter().map(|batch| batch.indices.len()).collect::<Vec<_>>(), [4, 4, 2]);
+        let first = sampler(set, Augmentation::None).batch(0).unwrap();
+        assert_eq!(batches[0].indices, first.indices);
+        let mut seen: Vec<usize> = batches.into_iter().flat_map(|batch| batch.indices).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..10).collect::<Vec<_>>());
+        assert_eq!(set.shuffled(3, usize::MAX).len(), 1);
     }
 
     #[test]

@@ -88,6 +88,12 @@ pub trait Method {
         StepOutcome::of(self.objective(&tracked, batch), &tracked)
     }
 
+    /// What trained parameters say of themselves beyond their scores, as named finite numbers for the record: R-MT's
+    /// sparsity. Most methods have nothing to say.
+    fn facts(&self, _parameters: &Parameters) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
     /// Whether a parameter belongs to the classifier head, whose learning rate may be multiplied.
     fn is_head(&self, _name: &str) -> bool {
         false

@@ -54,6 +54,12 @@ struct ScoreLine<'a> {
 }
 
 #[derive(Serialize)]
+struct FactLine<'a> {
+    fact: &'a str,
+    value: f64,
+}
+
+#[derive(Serialize)]
 struct TimingLine<'a> {
     stage: &'a str,
     seconds: f64,
@@ -178,6 +184,12 @@ impl Recorder {
     fn score_line(&mut self, line: &ScoreLine<'_>) -> Result<(), RecordError> {
         let Some((metrics, _)) = &mut self.files else { return Ok(()) };
         metrics.line(line)
+    }
+
+    /// Records what a method says of its trained parameters.
+    pub fn fact(&mut self, name: &str, value: f64) -> Result<(), RecordError> {
+        let Some((metrics, _)) = &mut self.files else { return Ok(()) };
+        metrics.line(&FactLine { fact: name, value })
     }
 
     /// Records how long a stage took, measured from `start`.

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod data;
+pub mod importance;
 pub mod pretrain;
 pub mod reproduce;
 pub mod run_experiment;

@@ -5,6 +5,8 @@
 mod data;
 mod errors;
 mod help;
+mod importance;
+mod masks;
 mod reproduce;
 mod resume;
 mod support;

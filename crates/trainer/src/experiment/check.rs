@@ -233,6 +233,7 @@ fn check_method(method: &MethodSpec, faults: &mut Faults) {
         MethodSpec::Ivlp(spec) => spec.check(faults),
         MethodSpec::Maple(spec) => spec.check(faults),
         MethodSpec::Promptsrc(spec) => spec.check(faults),
+        MethodSpec::MaskTuning(spec) => spec.check(faults),
     }
 }
 

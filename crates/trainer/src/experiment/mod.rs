@@ -5,12 +5,14 @@
 
 mod check;
 mod ensemble_spec;
+mod mask_specs;
 mod parse;
 mod prompt_specs;
 mod spec;
 
 pub use check::{Experiment, ExperimentFault, ExperimentFaults, check_training_config};
 pub use ensemble_spec::{EnsembleSpace, EnsembleSpec};
+pub use mask_specs::{DropoutSpec, MaskTuningSpec};
 pub use parse::{SpecError, apply_override, nearest, parse_toml, read_text};
 pub use prompt_specs::{
     CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, PromptsrcSpec, TemplateSet, TemplatesSpec, VptSpec,

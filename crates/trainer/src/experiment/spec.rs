@@ -6,6 +6,7 @@ use regulus_clip::Precision;
 use serde::{Deserialize, Serialize};
 
 use super::ensemble_spec::EnsembleSpec;
+use super::mask_specs::MaskTuningSpec;
 use super::prompt_specs::{CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, PromptsrcSpec, VptSpec};
 use crate::training::TrainingConfig;
 
@@ -243,6 +244,9 @@ pub enum MethodSpec {
     Maple(MapleSpec),
     /// Prompts of both towers, tied to the frozen model.
     Promptsrc(PromptsrcSpec),
+    /// Binary masks on weights of the image tower.
+    #[serde(rename = "r-mt")]
+    MaskTuning(MaskTuningSpec),
 }
 
 fn unit() -> f64 {
@@ -301,6 +305,7 @@ impl MethodSpec {
             Self::Proreg { form: WeightForm::Prob, .. } => format!("{name}-prob"),
             Self::Proreg { form: WeightForm::Exp10, .. } => format!("{name}-exp10"),
             Self::Proreg { form: WeightForm::Power, .. } => format!("{name}-power"),
+            Self::MaskTuning(spec) => spec.label().to_owned(),
             _ => name.to_owned(),
         }
     }
@@ -321,11 +326,12 @@ impl MethodSpec {
             Self::Ivlp(_) => "ivlp",
             Self::Maple(_) => "maple",
             Self::Promptsrc(_) => "promptsrc",
+            Self::MaskTuning(_) => "r-mt",
         }
     }
 
     /// The names that recipes may write.
-    pub const NAMES: [&'static str; 13] = [
+    pub const NAMES: [&'static str; 14] = [
         "zero-shot",
         "linear-probe",
         "finetune",
@@ -339,6 +345,7 @@ impl MethodSpec {
         "ivlp",
         "maple",
         "promptsrc",
+        "r-mt",
     ];
 
     /// Whether the trained model classifies by the names of classes, so that it can be tested on others than it was
@@ -357,8 +364,14 @@ impl MethodSpec {
             | Self::Vpt(_)
             | Self::Ivlp(_)
             | Self::Maple(_)
-            | Self::Promptsrc(_) => true,
+            | Self::Promptsrc(_)
+            | Self::MaskTuning(_) => true,
         }
+    }
+
+    /// Whether all weights of the image tower are trained, so that one can ask by how much.
+    pub fn fine_tunes_image_tower(&self) -> bool {
+        matches!(self, Self::Finetune { .. } | Self::Kd { .. } | Self::Proreg { .. } | Self::L2Sp { .. })
     }
 
     /// Whether the seed changes the result on a task: everything does that looks at training images.

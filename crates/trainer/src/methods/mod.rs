@@ -15,7 +15,8 @@ pub use head::{Head, HeadStart};
 pub use lbfgs::{LogisticRegression, ProbeError, fit_logistic_regression};
 pub use linear_probe::LinearProbe;
 pub use masks::{
-    DropoutDraws, GradientDropout, Importance, MaskPart, MaskSettings, MaskTargets, MaskTuning, MaskedWeight,
-    SeededDraws, importance_by_gradient,
+    DropoutDraws, GradientDropout, GroupImportance, Importance, MaskError, MaskPart, MaskSettings,
+    MaskTargets, MaskTuning, MaskedWeight, Measure, SeededDraws, TensorImportance, importance_by_change,
+    importance_by_gradient, weight_group,
 };
 pub use tes::{ImageEncoder, Tes, TesError, TesHead};

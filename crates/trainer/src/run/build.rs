@@ -5,6 +5,7 @@ use regulus_clip::{Pretrained, TokenizeError};
 use regulus_datasets::Task;
 use regulus_losses::TeacherWeight;
 
+use super::build_masks::mask_tuning;
 use super::build_prompts::PromptBuilder;
 use super::{Materials, RunError};
 use crate::batches::ImageSet;
@@ -71,6 +72,7 @@ pub(super) fn method(
         MethodSpec::Ivlp(spec) => Box::new(prompts.ivlp(spec)?),
         MethodSpec::Maple(spec) => Box::new(prompts.maple(spec)?),
         MethodSpec::Promptsrc(spec) => Box::new(prompts.promptsrc(spec)?),
+        MethodSpec::MaskTuning(masks) => Box::new(mask_tuning(masks, materials, class_names, spec.seed)?),
     };
     Ok(method)
 }

@@ -1,8 +1,10 @@
 //! One experiment from start to end: data, model, method, training, evaluation, files.
 
 mod build;
+mod build_masks;
 mod build_prompts;
 mod ensemble;
+pub mod importance;
 mod materials;
 mod outcome;
 mod resumable;
@@ -21,17 +23,17 @@ use outcome::Evaluation;
 use resumable::Earlier;
 
 use crate::adapter::{self, AdapterCard, AdapterError};
-use crate::batches::{ImageSet, Sampler};
+use crate::batches::{BatchSource, ImageSet, Sampler};
 use crate::checkpoint::CheckpointError;
 use crate::evaluate::{logits_of, score};
 use crate::experiment::{Experiment, ExperimentSpec};
 use crate::files;
 use crate::method::Method;
-use crate::methods::ProbeError;
 use crate::methods::prompts::PromptError;
+use crate::methods::{MaskError, ProbeError};
 use crate::parameters::Parameters;
 use crate::recorder::{RecordError, Recorder};
-use crate::training::TrainError;
+use crate::training::{TrainError, TrainingConfig};
 
 /// Why a run did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,18 @@ pub enum RunError {
     /// The prompts cannot be learned by this model.
     #[error(transparent)]
     Prompts(#[from] PromptError),
+    /// The model has no weights to mask.
+    #[error(transparent)]
+    Masks(#[from] MaskError),
+    /// A change of weights is asked of a method that does not change them all.
+    #[error(
+        "{method} does not train all weights of the image tower, so that their change says nothing; use a method \
+         that does, such as finetune"
+    )]
+    NotFineTuned {
+        /// The method.
+        method: &'static str,
+    },
     /// A split asks for classes that the method does not know.
     #[error(
         "the split {split} has classes of its own, and {method} has outputs for its training classes only"
@@ -196,26 +210,19 @@ pub fn run(
     let mut work = Earlier::find(folder, &materials.identity, device, &mut control)?;
     let spent = work.seconds();
 
-    let preprocess = &materials.pretrained.preprocess;
-    let image_set = |images| ImageSet { images, preprocess, device };
-    let training_images = image_set(&materials.task.train);
-    let mut method =
-        build::method(experiment.spec(), materials, &materials.task.class_names, &training_images)?;
-    let parameters = match &experiment.spec().training {
-        Some(config) => {
-            let sampler = Sampler {
-                images: training_images,
-                seed: experiment.spec().seed,
-                batch: config.batch,
-                augmentation: config.augmentation,
-            };
-            work.train(method.as_mut(), &sampler, config, &mut control, began)?
-        }
-        None => method.parameters(),
+    let mut train = |method: &mut dyn Method, source: &dyn BatchSource, config: &TrainingConfig| {
+        work.train(method, source, config, &mut control, began)
     };
+    let (method, parameters) = build_and_train(experiment, materials, device, &mut train)?;
     work.recorder.timing("training", began)?;
+    let facts = method.facts(&parameters);
+    for (name, value) in &facts {
+        work.recorder.fact(name, *value)?;
+    }
 
     let trained = Trained { spec: experiment.spec(), method: method.as_ref(), parameters: &parameters };
+    let preprocess = &materials.pretrained.preprocess;
+    let image_set = |images| ImageSet { images, preprocess, device };
     let evaluation = evaluate(&trained, materials, &image_set, &mut work.recorder, control.progress)?;
     if !parameters.is_empty() {
         let card = AdapterCard {
@@ -239,9 +246,36 @@ pub fn run(
     }
     let seconds = spent + began.elapsed().as_secs_f64();
     let outcome = Outcome::new(experiment, materials, evaluation, parameters.count(), seconds);
+    let outcome = outcome.with_facts(facts);
     outcome.save(folder)?;
     work.checkpoints.remove()?;
     Ok(outcome)
+}
+
+/// How a method is trained on what an experiment describes.
+type Train<'a> =
+    dyn FnMut(&mut dyn Method, &dyn BatchSource, &TrainingConfig) -> Result<Parameters, RunError> + 'a;
+
+/// The method of an experiment and its parameters: those that `train` ends with, or the initial ones of a method that
+/// takes no steps.
+fn build_and_train(
+    experiment: &Experiment,
+    materials: &Materials,
+    device: &Device,
+    train: &mut Train<'_>,
+) -> Result<(Box<dyn Method>, Parameters), RunError> {
+    let Materials { pretrained, task, .. } = materials;
+    let images = ImageSet { images: &task.train, preprocess: &pretrained.preprocess, device };
+    let spec = experiment.spec();
+    let mut method = build::method(spec, materials, &task.class_names, &images)?;
+    let Some(config) = &spec.training else {
+        let parameters = method.parameters();
+        return Ok((method, parameters));
+    };
+    let (batch, augmentation) = (config.batch, config.augmentation);
+    let sampler = Sampler { images, seed: spec.seed, batch, augmentation };
+    let parameters = train(method.as_mut(), &sampler, config)?;
+    Ok((method, parameters))
 }
 
 /// What training ended with.

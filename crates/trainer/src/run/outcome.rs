@@ -1,5 +1,6 @@
 //! What a finished run says of itself. Its presence is what makes a run finished.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,9 @@ pub struct Outcome {
     /// Scores of the mixtures with the zero-shot model, in the order of the experiment's shares.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ensemble: Vec<EnsembleScores>,
+    /// What the method says of its trained parameters; see [`Method::facts`](crate::method::Method::facts).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, f64>,
 }
 
 /// What testing ended with.
@@ -104,7 +108,13 @@ impl Outcome {
             seconds,
             splits: evaluation.splits,
             ensemble: evaluation.ensemble,
+            facts: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn with_facts(self, facts: Vec<(&'static str, f64)>) -> Self {
+        let named = facts.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Self { facts: named.collect(), ..self }
     }
 
     /// The accuracy of a split, in percent.
@@ -152,5 +162,28 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Outc
     match serde_json::to_string_pretty(value) {
         Ok(text) => write_text(path, &text),
         Err(error) => Err(OutcomeError::Write { path: path.to_owned(), source: error.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An outcome from before methods could say anything of their parameters.
+    const OLD: &str = r#"{"identity": "a", "task": "t", "method": "kd", "seed": 1, "device": "cpu-f32",
+        "results_version": 2, "class_names": [], "training_images": 0, "trained_values": 0, "seconds": 0.5,
+        "splits": []}"#;
+
+    #[test]
+    fn an_outcome_without_facts_is_read_and_written_without() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), OLD).unwrap();
+        let outcome = Outcome::load(folder.path()).unwrap().unwrap();
+        assert!(outcome.facts.is_empty());
+        outcome.save(folder.path()).unwrap();
+        assert!(!std::fs::read_to_string(folder.path().join(FILE)).unwrap().contains("facts"));
+        let told = outcome.with_facts(vec![("masked_weights", 7.0)]);
+        told.save(folder.path()).unwrap();
+        assert_eq!(Outcome::load(folder.path()).unwrap(), Some(told));
     }
 }

@@ -18,11 +18,12 @@ const PROMPTSRC: &str =
     r#"{ name = "promptsrc", image = { layers = 2, vectors = 4 }, text = { layers = 2, vectors = 4 } }"#;
 
 /// The other ways in which methods use the towers.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 8] = [
     r#"{ name = "proreg", form = "prob", alpha = 2.0, head = { init = "promptless" } }"#,
     r#"{ name = "l2-sp", alpha = 0.01 }"#,
     r#"{ name = "linear-probe", solver = "sgd" }"#,
     r#"{ name = "coop" }"#,
+    r#"{ name = "r-mt" }"#,
     r#"{ name = "cocoop" }"#,
     r#"{ name = "maple", layers = 2 }"#,
     r#"{ name = "vpt", image = { layers = 1, vectors = 4 } }"#,
@@ -97,7 +98,7 @@ fn masks_stay_in_f32() {
         let model = ZeroShot::new(clip.computing_in(precision), features);
         let targets = MaskTargets { part: MaskPart::Attention, first_convolution: true };
         let draws = Arc::new(SeededDraws { seed: 1 });
-        let method = MaskTuning::new(model, targets, MaskSettings::default(), draws);
+        let method = MaskTuning::new(model, targets, MaskSettings::default(), draws).unwrap();
         let outcome = Method::step(&method, &method.parameters(), &batch);
         let gradients = outcome.gradients.values().flat_map(|gradient| host(gradient.clone()));
         (outcome.loss, gradients.collect::<Vec<f64>>())

@@ -5,18 +5,22 @@
 //! and how the two gradients of a step combine.
 
 mod draws;
+mod groups;
 mod importance;
 mod targets;
 
 pub use draws::{DropoutDraws, SeededDraws};
-pub use importance::{Importance, importance_by_gradient};
-pub use targets::{MaskPart, MaskTargets, MaskedWeight};
+pub use groups::weight_group;
+pub use importance::{
+    GroupImportance, Importance, Measure, TensorImportance, importance_by_change, importance_by_gradient,
+};
+pub use targets::{MaskError, MaskPart, MaskTargets, MaskedWeight};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use regulus_clip::{Clip, Injection, ParameterError, Part, RunningStatistics, WeightChange};
+use regulus_clip::{Clip, Injection, NamedParameter, ParameterError, Part, RunningStatistics, WeightChange};
 use regulus_losses::{
     FusedTarget, Sparsity, cross_entropy, drop_gradient, fused_distillation, keep_probability,
     mask_regulariser, masked_weight,
@@ -92,14 +96,17 @@ impl WeightChange for Masked {
 
 impl MaskTuning {
     /// Masks on weights of `model`'s image tower under its text classifier. `draws` are for gradient dropout only.
+    ///
+    /// # Errors
+    /// [`MaskError`] if the model has no weights of that kind.
     pub fn new(
         model: ZeroShot,
         targets: MaskTargets,
         settings: MaskSettings,
         draws: Arc<dyn DropoutDraws>,
-    ) -> Self {
-        let masked = targets.of(model.clip());
-        Self { model, masked, settings, draws, frozen_logits: None }
+    ) -> Result<Self, MaskError> {
+        let masked = targets.of(model.clip())?;
+        Ok(Self { model, masked, settings, draws, frozen_logits: None })
     }
 
     /// The weights that have a mask, in the order in which random numbers are drawn for them.
@@ -115,9 +122,7 @@ impl MaskTuning {
 
     /// Number of trained parameters of the whole image tower, for [`Sparsity::share_of`].
     pub fn tower_parameters(&self) -> usize {
-        let parameters = self.model.clip().parameters(Part::Image).into_iter();
-        let trained = parameters.filter(|parameter| !RunningStatistics::holds(&parameter.path));
-        trained.map(|parameter| parameter.shape.iter().product::<usize>()).sum()
+        weights_of_tower(self.model.clip()).map(|weight| weight.shape.iter().product::<usize>()).sum()
     }
 
     /// The model with the weights that are off set to 0: a plain checkpoint that needs no masks.
@@ -230,4 +235,22 @@ impl Method for MaskTuning {
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
         self.model.classify_with(pixels, &self.injection(parameters))
     }
+
+    /// Counts of weights, and the shares that are off in percent.
+    fn facts(&self, parameters: &Parameters) -> Vec<(&'static str, f64)> {
+        let (sparsity, tower) = (self.sparsity(parameters), self.tower_parameters());
+        vec![
+            ("masked_weights", sparsity.masked as f64),
+            ("masked_weights_off", sparsity.off as f64),
+            ("off_percent_of_masked", 100.0 * sparsity.share_of_masked()),
+            ("tower_parameters", tower as f64),
+            ("off_percent_of_tower", 100.0 * sparsity.share_of(tower)),
+        ]
+    }
+}
+
+/// What training could change of the image tower, in module order: all but running statistics.
+fn weights_of_tower(clip: &Clip) -> impl Iterator<Item = NamedParameter> {
+    let parameters = clip.parameters(Part::Image).into_iter();
+    parameters.filter(|parameter| !RunningStatistics::holds(&parameter.path))
 }

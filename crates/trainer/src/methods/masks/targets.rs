@@ -1,31 +1,45 @@
 //! Which weights of the image tower get a mask, in the order in which random numbers are drawn for them.
 
 use burn::tensor::Tensor;
-use regulus_clip::{Clip, ImageTower, Part};
+use regulus_clip::{Clip, ImageTower, NamedParameter, Part};
 use serde::{Deserialize, Serialize};
 
 /// Which linear maps of a vision transformer's blocks are masked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MaskPart {
     /// `in_proj` and `out_proj` of the attention: R-AMT.
+    #[default]
     Attention,
     /// `c_fc` and `c_proj` of the MLP: R-MMT.
     Mlp,
     /// All four: R-PMT.
-    Both,
+    All,
 }
 
-/// The weights of an image tower that get a mask. Of a residual network these are every convolution and the
-/// attention pool's `q`, `k`, `v` and `c`, whatever is asked for here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The weights of an image tower that get a mask.
+///
+/// Of a residual network these are every convolution and the attention pool's `q`, `k`, `v` and `c`, for
+/// [`MaskPart::Attention`] as for [`MaskPart::All`]: the released code has no other choice
+/// (`modules/resnet.py`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaskTargets {
     /// Which maps of the blocks.
     pub part: MaskPart,
-    /// Also the patch embedding `conv1`, as the released code does (default: no, as the paper says).
-    #[serde(default)]
+    /// Also the patch embedding `conv1`, as the released code does and the paper does not. A residual network's first
+    /// convolution is masked either way.
     pub first_convolution: bool,
+}
+
+/// Masks that a model has no weights for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MaskError {
+    /// The image tower has no MLP.
+    #[error(
+        "masks of the part `mlp` need a vision transformer; this image tower is a residual network, of which all \
+         convolutions and the attention pool are masked: ask for the part `attention` or `all`"
+    )]
+    NoMlp,
 }
 
 /// A frozen weight that has a mask.
@@ -41,19 +55,20 @@ pub struct MaskedWeight {
 
 impl MaskTargets {
     /// The masked weights of a model in module order: `conv1`, then block by block.
-    pub fn of(self, clip: &Clip) -> Vec<MaskedWeight> {
+    ///
+    /// # Errors
+    /// [`MaskError`] if the model has no such weights.
+    pub fn of(self, clip: &Clip) -> Result<Vec<MaskedWeight>, MaskError> {
+        if matches!(&clip.visual, ImageTower::ResNet(_)) && self.part == MaskPart::Mlp {
+            return Err(MaskError::NoMlp);
+        }
         let parameters = clip.parameters(Part::Image).into_iter();
         let chosen = parameters.filter(|parameter| match &clip.visual {
             ImageTower::Vit(_) => self.in_transformer(&parameter.path),
             ImageTower::ResNet(_) => in_residual_network(&parameter.path, &parameter.shape),
         });
-        chosen
-            .map(|parameter| MaskedWeight {
-                path: parameter.path,
-                shape: parameter.shape,
-                value: parameter.value,
-            })
-            .collect()
+        let masked = |NamedParameter { path, shape, value }| MaskedWeight { path, shape, value };
+        Ok(chosen.map(masked).collect())
     }
 
     fn in_transformer(self, path: &str) -> bool {
@@ -63,7 +78,7 @@ impl MaskTargets {
         let in_part = match self.part {
             MaskPart::Attention => attention,
             MaskPart::Mlp => mlp,
-            MaskPart::Both => attention || mlp,
+            MaskPart::All => attention || mlp,
         };
         in_part || (self.first_convolution && path.ends_with(".conv1.weight"))
     }

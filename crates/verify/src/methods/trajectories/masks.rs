@@ -50,7 +50,8 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
     };
     let draws = Arc::new(RecordedDraws::read(io, &modules, steps)?);
     let model = ZeroShot::new(start.clip.clone(), features.clone());
-    let mut method = MaskTuning::new(model, targets(&modules), settings, draws);
+    let mut method = MaskTuning::new(model, targets(&modules), settings, draws)
+        .map_err(|error| CaseError::Unsupported(error.to_string()))?;
     let found: Vec<&str> = method.masked().iter().map(|weight| module(&weight.path)).collect();
     if found != modules {
         return Err(CaseError::Unsupported(format!("masked are {found:?}, recorded are {modules:?}")));
@@ -106,7 +107,7 @@ fn module(path: &str) -> &str {
 fn targets(modules: &[String]) -> MaskTargets {
     let any = |part: &str| modules.iter().any(|module| module.contains(part));
     let part = match (any(".attn"), any(".mlp")) {
-        (true, true) => MaskPart::Both,
+        (true, true) => MaskPart::All,
         (false, true) => MaskPart::Mlp,
         _ => MaskPart::Attention,
     };

@@ -1,0 +1,157 @@
+//! What commands that work on one experiment are asked for: model, data, seed, and changes of a recipe.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use anyhow::Context;
+use burn::tensor::Device;
+use regulus_trainer::device;
+use regulus_trainer::experiment::{
+    Experiment, ExperimentSpec, SpecError, apply_override, parse_toml, read_text,
+};
+use regulus_trainer::run::{Inputs, Materials, Progress};
+
+use crate::failure::{Failure, Outcome};
+use crate::progress::Line;
+
+/// The arguments that say on what a method works.
+#[derive(clap::Args)]
+pub struct Request {
+    /// Folder of images: train/<class>/*, flat <class>_<n>.<ext> files in train/ and test/, or <domain>/<class>/*;
+    /// or `world` or `world-base-to-novel` for the built-in world
+    #[arg(long)]
+    data: String,
+    /// Model folder in Hugging Face CLIPModel layout
+    #[arg(long, default_value = "assets/world-clip")]
+    model: PathBuf,
+    /// Domains to train on, for <domain>/<class>/* folders
+    #[arg(long, value_delimiter = ',')]
+    train_domains: Vec<String>,
+    /// Domains to test on
+    #[arg(long, value_delimiter = ',')]
+    test_domains: Vec<String>,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Change a value of the recipe, such as training.steps=200 or method.alpha=1.5 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Device to train on: cpu, ndarray, wgpu, cuda:N
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+impl Request {
+    /// The experiment with a method's recipe, model, data and seed, then `--set`.
+    pub fn experiment(&self, method: &str) -> Outcome<Experiment> {
+        let recipe = recipe_path(method)?;
+        let text = read_text(&recipe).map_err(Failure::request)?;
+        let mut origin = recipe.display().to_string();
+        let mut document: toml::Table = parse_toml(&text, &origin).map_err(Failure::request)?;
+        let mut value = |key: &str, value: toml::Value| document.insert(key.to_owned(), value);
+        value("seed", toml::Value::Integer(i64::try_from(self.seed).map_err(Failure::request)?));
+        value("model", table([("path", text_of(&self.model.to_string_lossy()))]));
+        value("data", self.data()?);
+        for assignment in &self.set {
+            apply_override(&mut document, assignment).map_err(Failure::request)?;
+            origin += &format!(" with --set {assignment}");
+        }
+        let whole = toml::to_string(&document).map_err(Failure::request)?;
+        let spec: ExperimentSpec = parse_toml(&whole, &origin).map_err(Failure::request)?;
+        Experiment::check(spec).context(origin).map_err(Failure::Request)
+    }
+
+    /// Listed data, the digest of the model, and the device. Nothing is decoded.
+    pub fn inputs(&self, experiment: &Experiment) -> Outcome<(Inputs, Device)> {
+        let device = device::by_name(&self.device).map_err(Failure::request)?;
+        let inputs = Inputs::check(experiment, &device::kind(&self.device)).map_err(Failure::request)?;
+        Ok((inputs, device))
+    }
+
+    /// The model and the images in memory.
+    pub fn load(&self, inputs: Inputs, experiment: &Experiment, device: &Device) -> Outcome<Materials> {
+        let line = Mutex::new(Line::start("reading images"));
+        let tell = |progress| {
+            if let (Progress::Data { done, total }, Ok(mut line)) = (progress, line.lock()) {
+                line.step(done, total);
+            }
+        };
+        let materials = inputs.load(experiment, device, &tell).map_err(Failure::request)?;
+        if let Ok(line) = line.lock() {
+            line.finish("images are in memory");
+        }
+        Ok(materials)
+    }
+
+    fn data(&self) -> Outcome<toml::Value> {
+        if let "world" | "world-base-to-novel" = self.data.as_str() {
+            if !self.train_domains.is_empty() || !self.test_domains.is_empty() {
+                let message =
+                    "the built-in world has no domains: leave out --train-domains and --test-domains";
+                return Err(Failure::Request(anyhow::anyhow!(message)));
+            }
+            if self.data == "world-base-to-novel" {
+                return Ok(table([("kind", text_of("world-base-to-novel"))]));
+            }
+            return Ok(table([("kind", text_of("world-bias")), ("strength", toml::Value::Float(0.85))]));
+        }
+        let list = |names: &[String]| toml::Value::Array(names.iter().map(|name| text_of(name)).collect());
+        Ok(table([
+            ("kind", text_of("folder")),
+            ("path", text_of(&self.data)),
+            ("train_domains", list(&self.train_domains)),
+            ("test_domains", list(&self.test_domains)),
+        ]))
+    }
+}
+
+fn recipe_path(method: &str) -> Outcome<PathBuf> {
+    let given = PathBuf::from(method);
+    if given.extension().is_some() {
+        return Ok(given);
+    }
+    let folder = PathBuf::from("recipes/methods");
+    let named = folder.join(format!("{method}.toml"));
+    if named.is_file() {
+        return Ok(named);
+    }
+    let entries = std::fs::read_dir(&folder)
+        .map_err(|source| Failure::request(SpecError::Read { path: folder.clone(), source }))?;
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    let nearest = regulus_trainer::experiment::nearest(method, names.iter().map(String::as_str));
+    let hint = nearest.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"));
+    let known = names.join(", ");
+    Err(Failure::Request(anyhow::anyhow!("no method is called `{method}`{hint}; known are {known}")))
+}
+
+fn text_of(text: &str) -> toml::Value {
+    toml::Value::String(text.to_owned())
+}
+
+fn table<const N: usize>(entries: [(&str, toml::Value); N]) -> toml::Value {
+    toml::Value::Table(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+/// Says what was loaded, and what of it is odd.
+pub fn describe(materials: &Materials) {
+    for notice in &materials.pretrained.notices {
+        println!("note: {notice}");
+    }
+    if let Some(report) = &materials.report {
+        println!("{report}");
+    }
+    let task = &materials.task;
+    println!("{}: {} classes ({})", task.name, task.class_names.len(), task.class_names.join(", "));
+    let tokenizer = &materials.pretrained.tokenizer;
+    let unknown: Vec<String> =
+        task.class_names.iter().flat_map(|name| tokenizer.unknown_words(name)).collect();
+    if !unknown.is_empty() {
+        println!(
+            "the model has no word for {}: it reads all of them alike, so expect little of its text side",
+            unknown.join(", ")
+        );
+    }
+}
