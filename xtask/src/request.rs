@@ -1,6 +1,6 @@
 //! What commands that work on one experiment are asked for: model, data, seed, and changes of a recipe.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::Context;
@@ -18,12 +18,16 @@ use crate::progress::Line;
 #[derive(clap::Args)]
 pub struct Request {
     /// Folder of images: train/<class>/*, flat <class>_<n>.<ext> files in train/ and test/, or <domain>/<class>/*;
-    /// or `world` or `world-base-to-novel` for the built-in world
+    /// or `world`, `world-base-to-novel`, `world-few-shot` or `world-long-tailed` for the built-in world
     #[arg(long)]
     data: String,
     /// Model folder in Hugging Face CLIPModel layout
     #[arg(long, default_value = "assets/world-clip")]
     model: PathBuf,
+    /// Image encoder of any pre-training, a folder or a weights file, that `tes` and `finetune` train in the place of
+    /// the model's image tower
+    #[arg(long)]
+    backbone: Option<PathBuf>,
     /// Domains to train on, for <domain>/<class>/* folders
     #[arg(long, value_delimiter = ',')]
     train_domains: Vec<String>,
@@ -50,7 +54,7 @@ impl Request {
         let mut document: toml::Table = parse_toml(&text, &origin).map_err(Failure::request)?;
         let mut value = |key: &str, value: toml::Value| document.insert(key.to_owned(), value);
         value("seed", toml::Value::Integer(i64::try_from(self.seed).map_err(Failure::request)?));
-        value("model", table([("path", text_of(&self.model.to_string_lossy()))]));
+        value("model", self.model());
         value("data", self.data()?);
         for assignment in &self.set {
             apply_override(&mut document, assignment).map_err(Failure::request)?;
@@ -83,17 +87,20 @@ impl Request {
         Ok(materials)
     }
 
+    fn model(&self) -> toml::Value {
+        let path = |path: &Path| text_of(&path.to_string_lossy());
+        let entries = self.backbone.iter().map(|backbone| ("backbone", path(backbone)));
+        table(entries.chain([("path", path(&self.model))]))
+    }
+
     fn data(&self) -> Outcome<toml::Value> {
-        if let "world" | "world-base-to-novel" = self.data.as_str() {
+        if let Some(world) = world(&self.data) {
             if !self.train_domains.is_empty() || !self.test_domains.is_empty() {
                 let message =
                     "the built-in world has no domains: leave out --train-domains and --test-domains";
                 return Err(Failure::Request(anyhow::anyhow!(message)));
             }
-            if self.data == "world-base-to-novel" {
-                return Ok(table([("kind", text_of("world-base-to-novel"))]));
-            }
-            return Ok(table([("kind", text_of("world-bias")), ("strength", toml::Value::Float(0.85))]));
+            return Ok(world);
         }
         let list = |names: &[String]| toml::Value::Array(names.iter().map(|name| text_of(name)).collect());
         Ok(table([
@@ -103,6 +110,21 @@ impl Request {
             ("test_domains", list(&self.test_domains)),
         ]))
     }
+}
+
+/// The task of the built-in world that goes by this name, with the values of which a recipe has to say something.
+fn world(name: &str) -> Option<toml::Value> {
+    let values = match name {
+        "world" => vec![("strength", toml::Value::Float(0.85))],
+        "world-base-to-novel" => Vec::new(),
+        "world-few-shot" => vec![("shots", toml::Value::Integer(16))],
+        "world-long-tailed" => {
+            vec![("largest", toml::Value::Integer(200)), ("ratio", toml::Value::Float(100.0))]
+        }
+        _ => return None,
+    };
+    let kind = if name == "world" { "world-bias" } else { name };
+    Some(table(values.into_iter().chain([("kind", text_of(kind))])))
 }
 
 fn recipe_path(method: &str) -> Outcome<PathBuf> {
@@ -131,7 +153,7 @@ fn text_of(text: &str) -> toml::Value {
     toml::Value::String(text.to_owned())
 }
 
-fn table<const N: usize>(entries: [(&str, toml::Value); N]) -> toml::Value {
+fn table<'a>(entries: impl IntoIterator<Item = (&'a str, toml::Value)>) -> toml::Value {
     toml::Value::Table(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
@@ -139,6 +161,15 @@ fn table<const N: usize>(entries: [(&str, toml::Value); N]) -> toml::Value {
 pub fn describe(materials: &Materials) {
     for notice in &materials.pretrained.notices {
         println!("note: {notice}");
+    }
+    if let Some(loaded) = &materials.backbone {
+        println!("image encoder: {} tensors", loaded.backbone.shapes().len());
+        if !loaded.ignored.is_empty() {
+            let (others, first) = (loaded.ignored.len(), &loaded.ignored[0]);
+            println!(
+                "note: {others} other tensors of its file, such as {first}, are not part of it and were ignored"
+            );
+        }
     }
     if let Some(report) = &materials.report {
         println!("{report}");

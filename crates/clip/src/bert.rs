@@ -236,6 +236,15 @@ impl LoadedBert {
         let ignored = weights::ignored(&BertLayout::of(&checkpoint), &checkpoint);
         Ok(Self { config, bert, sha256: checkpoint.sha256(), ignored })
     }
+
+    /// The identity of the encoder in the folder `directory`, without loading it: SHA-256 over its weights and the
+    /// files that describe them, in hexadecimal.
+    ///
+    /// # Errors
+    /// [`LoadError`] if a file is missing or cannot be read.
+    pub fn fingerprint(directory: &Path) -> Result<String, LoadError> {
+        ModelFiles::find(directory)?.fingerprint()
+    }
 }
 
 impl BertConfig {

@@ -39,19 +39,6 @@ pub struct Pretrained {
     pub notices: Vec<Notice>,
 }
 
-/// Files that describe the weights beside them.
-const DESCRIBING: [&str; 9] = [
-    "config.json",
-    "open_clip_config.json",
-    "preprocessor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-    "merges.txt",
-    "bpe_simple_vocab_16e6.txt.gz",
-    "bpe_simple_vocab_16e6.txt",
-];
-
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -186,17 +173,7 @@ impl Pretrained {
     /// # Errors
     /// [`LoadError`] if a file is missing or cannot be read.
     pub fn fingerprint(path: impl AsRef<Path>) -> Result<String, LoadError> {
-        let files = ModelFiles::find(path.as_ref())?;
-        let weights = Checkpoint::open(&files.weights)?.sha256();
-        let mut digests = weights;
-        for name in DESCRIBING {
-            if let Some(path) = files.beside(name) {
-                let bytes = std::fs::read(&path).map_err(|source| LoadError::Read { path, source })?;
-                digests += name;
-                digests += &sha256(&bytes);
-            }
-        }
-        Ok(sha256(digests.as_bytes()))
+        ModelFiles::find(path.as_ref())?.fingerprint()
     }
 
     /// Puts a new model together, at the end of pre-training.

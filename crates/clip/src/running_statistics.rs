@@ -75,6 +75,13 @@ impl RunningStatistics {
         Self { values: BTreeMap::new(), batches }
     }
 
+    /// These statistics with other values: those of [`Self::values`] at another time. A path that is not named
+    /// starts again at the value that the model has.
+    #[must_use]
+    pub fn with_values(self, values: BTreeMap<String, Tensor<1>>) -> Self {
+        Self { values, ..self }
+    }
+
     /// Whether the parameter at `path` is a running statistic: a value that a method may read and
     /// replace, but that no optimiser should train.
     pub fn holds(path: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Square images with labels as one flat array: the form in which every data set of Regulus,
 //! rendered or read from disk, reaches the loader.
 
+use regulus_images::RgbImage;
 use thiserror::Error;
 
 /// Labelled RGB images of one square size, kept in memory.
@@ -73,6 +74,14 @@ impl LabelledImages {
     pub fn image(&self, index: usize) -> &[u8] {
         let bytes = self.image_bytes();
         &self.pixels[index * bytes..(index + 1) * bytes]
+    }
+
+    /// Image `index` on its own.
+    ///
+    /// # Panics
+    /// Like a slice, where `index` is not below [`len`](Self::len).
+    pub fn rgb_image(&self, index: usize) -> RgbImage {
+        RgbImage { width: self.side, height: self.side, pixels: self.image(index).to_vec() }
     }
 
     /// The images at `indices`, in that order; an index may occur more than once.

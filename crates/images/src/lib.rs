@@ -9,6 +9,7 @@ mod preprocess;
 mod resize;
 mod rgb_image;
 
+pub mod augment;
 pub mod random;
 
 pub use decode::{

@@ -1,22 +1,15 @@
-//! From images in memory to the batches of a step.
+//! From images in memory, or their originals, to the batches of a step.
+
+use std::convert::Infallible;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rayon::prelude::*;
-use regulus_datasets::LabelledImages;
-use regulus_images::Preprocess;
+use regulus_datasets::{LabelledImages, Originals};
 use regulus_images::random::Stream;
-use serde::{Deserialize, Serialize};
+use regulus_images::{FileError, Preprocess};
 
-/// Random changes of training images.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Augmentation {
-    /// Images as they are: what is frozen may be computed once and kept.
-    #[default]
-    None,
-    /// Mirrored left to right with probability one half.
-    Flip,
-}
+pub use crate::augmentation::Augmentation;
+use crate::augmentation::view;
 
 /// The images of one forward and backward pass: of one optimiser step, unless gradients are accumulated.
 #[derive(Debug, Clone)]
@@ -70,16 +63,29 @@ impl<'a> ImageSet<'a> {
     /// Normalised pixels `[batch, 3, side, side]` of the given images; `flipped(position)` mirrors.
     fn pixels(&self, indices: &[usize], flipped: impl Fn(usize) -> bool + Sync) -> Tensor<4> {
         let side = self.images.side;
-        let mut values = vec![0f32; indices.len() * 3 * side * side];
-        values.par_chunks_mut(3 * side * side).zip(indices.par_iter()).enumerate().for_each(
-            |(position, (out, &index))| {
-                self.preprocess.normalise(self.images.image(index), out);
-                if flipped(position) {
-                    out.chunks_exact_mut(side).for_each(<[f32]>::reverse);
-                }
-            },
-        );
-        Tensor::from_data(TensorData::new(values, [indices.len(), 3, side, side]), self.device)
+        let Ok(pixels) = self.filled::<Infallible>(indices.len(), side, |position, out| {
+            self.preprocess.normalise(self.images.image(indices[position]), out);
+            if flipped(position) {
+                out.chunks_exact_mut(side).for_each(<[f32]>::reverse);
+            }
+            Ok(())
+        });
+        pixels
+    }
+
+    /// Pixels `[count, 3, side, side]`, each image filled by `fill(position, out)`, in parallel; or the first error in
+    /// the order of the images.
+    fn filled<E: Send>(
+        &self,
+        count: usize,
+        side: usize,
+        fill: impl Fn(usize, &mut [f32]) -> Result<(), E> + Sync,
+    ) -> Result<Tensor<4>, E> {
+        let mut values = vec![0f32; count * 3 * side * side];
+        let images = values.par_chunks_mut(3 * side * side).enumerate();
+        let outcomes: Vec<Result<(), E>> = images.map(|(position, out)| fill(position, out)).collect();
+        outcomes.into_iter().collect::<Result<(), E>>()?;
+        Ok(Tensor::from_data(TensorData::new(values, [count, 3, side, side]), self.device))
     }
 
     fn labels(&self, indices: &[usize]) -> Tensor<1, Int> {
@@ -112,7 +118,10 @@ impl<'a> ImageSet<'a> {
 /// Where the batches of a run come from.
 pub trait BatchSource {
     /// The batch of this number, from 0; `None` ends the run early.
-    fn batch(&self, step: usize) -> Option<Batch>;
+    ///
+    /// # Errors
+    /// [`FileError`] with the path of an image that cannot be read.
+    fn batch(&self, step: usize) -> Result<Option<Batch>, FileError>;
 
     /// Batches in one pass over the data: optimiser steps, unless gradients are accumulated.
     fn steps_per_epoch(&self) -> usize;
@@ -128,6 +137,8 @@ pub trait BatchSource {
 pub struct Sampler<'a> {
     /// The training images.
     pub images: ImageSet<'a>,
+    /// Their originals, which [`Augmentation::Steps`] change.
+    pub originals: &'a dyn Originals,
     /// Seed of the order and of the augmentation.
     pub seed: u64,
     /// Images per batch.
@@ -136,20 +147,41 @@ pub struct Sampler<'a> {
     pub augmentation: Augmentation,
 }
 
+impl Sampler<'_> {
+    /// Pixels `[batch, 3, side, side]` of the given images as they are seen in `epoch`. What is random about an image
+    /// depends on the seed, the epoch and the image alone.
+    fn pixels(&self, indices: &[usize], epoch: usize) -> Result<Tensor<4>, FileError> {
+        let stream = |step: &str, index: usize| Stream::new(self.seed, step, epoch as u64, index as u64);
+        let preprocess = self.images.preprocess;
+        match &self.augmentation {
+            Augmentation::None => Ok(self.images.pixels(indices, |_| false)),
+            Augmentation::Flip => {
+                Ok(self.images.pixels(indices, |position| stream("flip", indices[position]).chance(0.5)))
+            }
+            Augmentation::Steps(steps) => {
+                self.images.filled(indices.len(), preprocess.crop, |position, out| {
+                    let index = indices[position];
+                    let original = self.originals.original(index)?;
+                    let seen = view(steps, original, preprocess, |step| stream(step, index));
+                    preprocess.normalise(&seen.pixels, out);
+                    Ok(())
+                })
+            }
+        }
+    }
+}
+
 impl BatchSource for Sampler<'_> {
-    fn batch(&self, step: usize) -> Option<Batch> {
+    fn batch(&self, step: usize) -> Result<Option<Batch>, FileError> {
         let per_epoch = self.steps_per_epoch();
         let (epoch, position) = (step / per_epoch, step % per_epoch);
         let order = Stream::new(self.seed, "order", epoch as u64, 0).permutation(self.images.len());
         let indices: Vec<usize> = order.into_iter().skip(position * self.batch).take(self.batch).collect();
         if indices.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let pixels = self.images.pixels(&indices, |place| {
-            self.augmentation == Augmentation::Flip
-                && Stream::new(self.seed, "flip", epoch as u64, indices[place] as u64).chance(0.5)
-        });
-        Some(Batch { pixels, labels: self.images.labels(&indices), indices, epoch, step })
+        let pixels = self.pixels(&indices, epoch)?;
+        Ok(Some(Batch { pixels, labels: self.images.labels(&indices), indices, epoch, step }))
     }
 
     fn steps_per_epoch(&self) -> usize {
@@ -163,7 +195,13 @@ impl BatchSource for Sampler<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use regulus_datasets::ImageFiles;
+    use regulus_images::augment::{PaddedCrop, RandAugment};
+
     use super::*;
+    use crate::augmentation::Step;
     use crate::testing::device;
 
     /// `n` images of 2 x 2 pixels whose bytes count up.
@@ -177,7 +215,7 @@ mod tests {
     }
 
     fn sampler<'a>(set: ImageSet<'a>, augmentation: Augmentation) -> Sampler<'a> {
-        Sampler { images: set, seed: 3, batch: 4, augmentation }
+        Sampler { images: set, originals: set.images, seed: 3, batch: 4, augmentation }
     }
 
     #[test]
@@ -186,7 +224,7 @@ mod tests {
         let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
         let sampler = sampler(set, Augmentation::None);
         assert_eq!(sampler.steps_per_epoch(), 2);
-        let batches: Vec<Batch> = (0..4).filter_map(|step| sampler.batch(step)).collect();
+        let batches: Vec<Batch> = (0..4).filter_map(|step| sampler.batch(step).unwrap()).collect();
         assert_eq!(batches.iter().map(|batch| batch.epoch).collect::<Vec<_>>(), [0, 0, 1, 1]);
         for epoch in batches.chunks(2) {
             let mut seen: Vec<usize> = epoch.iter().flat_map(|batch| batch.indices.clone()).collect();
@@ -201,11 +239,11 @@ mod tests {
     fn a_set_smaller_than_a_batch_is_one_batch() {
         let (images, preprocess, device) = (images(3), preprocess(), device());
         let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
-        let batch = sampler(set, Augmentation::None).batch(5).unwrap();
+        let batch = sampler(set, Augmentation::None).batch(5).unwrap().unwrap();
         assert_eq!((batch.indices.len(), batch.epoch), (3, 5));
         let empty = LabelledImages { side: 2, pixels: Vec::new(), labels: Vec::new() };
         let set = ImageSet { images: &empty, preprocess: &preprocess, device: &device };
-        assert!(sampler(set, Augmentation::None).batch(0).is_none());
+        assert!(sampler(set, Augmentation::None).batch(0).unwrap().is_none());
     }
 
     #[test]
@@ -214,7 +252,7 @@ mod tests {
         let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
         let batches: Vec<Batch> = set.shuffled(3, 4).collect();
         assert_eq!(batches.iter().map(|batch| batch.indices.len()).collect::<Vec<_>>(), [4, 4, 2]);
-        let first = sampler(set, Augmentation::None).batch(0).unwrap();
+        let first = sampler(set, Augmentation::None).batch(0).unwrap().unwrap();
         assert_eq!(batches[0].indices, first.indices);
         let mut seen: Vec<usize> = batches.into_iter().flat_map(|batch| batch.indices).collect();
         seen.sort_unstable();
@@ -235,8 +273,48 @@ mod tests {
         assert_eq!(host(set.pixels(&[0], |_| true)), [3, 0, 9, 6, 4, 1, 10, 7, 5, 2, 11, 8]);
         let flips = sampler(set, Augmentation::Flip);
         assert!(flips.unchanging().is_none());
-        let flipped =
-            (0..32).filter(|&step| flips.batch(step).is_some_and(|batch| host(batch.pixels) != plain));
+        let flipped = (0..32).filter(|&step| host(flips.batch(step).unwrap().unwrap().pixels) != plain);
         assert!((6..26).contains(&flipped.count()));
+    }
+
+    const STEPS: [Step; 3] = [
+        Step::RandAugment(RandAugment { operations: 2, magnitude: 9.0 }),
+        Step::PaddedCrop(PaddedCrop { padding: 2 }),
+        Step::Flip,
+    ];
+
+    #[test]
+    fn originals_are_changed_alike_on_any_number_of_threads() {
+        let (images, preprocess, device) = (images(9), preprocess(), device());
+        let pixels = (0..9 * 7 * 7 * 3).map(|value| (value * 31 % 256) as u8).collect();
+        let originals = LabelledImages { side: 7, pixels, labels: (0..9).collect() };
+        let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
+        let steps = Sampler { originals: &originals, ..sampler(set, Augmentation::Steps(STEPS.to_vec())) };
+        assert!(steps.unchanging().is_none());
+        let batch = |threads: usize, step: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let batch = pool.install(|| steps.batch(step)).unwrap().unwrap();
+            (batch.indices, batch.pixels.into_data_as::<f32>().iter::<f32>().collect::<Vec<f32>>())
+        };
+        let (indices, pixels) = batch(1, 2);
+        assert_eq!(batch(3, 2), (indices.clone(), pixels.clone()));
+        for (&index, pixels) in indices.iter().zip(pixels.chunks(12)) {
+            let stream = |step: &str| Stream::new(3, step, 1, index as u64);
+            let seen = view(&STEPS, originals.rgb_image(index), &preprocess, stream);
+            let mut expected = vec![0.0; 12];
+            preprocess.normalise(&seen.pixels, &mut expected);
+            assert_eq!(pixels, expected, "image {index} in the second epoch");
+        }
+    }
+
+    #[test]
+    fn the_first_original_that_cannot_be_read_is_named() {
+        let (images, preprocess, device) = (images(4), preprocess(), device());
+        let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
+        let files = ImageFiles((0..4).map(|index| PathBuf::from(format!("no/{index}.png"))).collect());
+        let steps = Augmentation::Steps(STEPS.to_vec());
+        let order = sampler(set, Augmentation::None).batch(0).unwrap().unwrap().indices;
+        let error = Sampler { originals: &files, ..sampler(set, steps) }.batch(0).unwrap_err();
+        assert_eq!(error.path, files.0[order[0]]);
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batches::ImageSet;
 use crate::method::Method;
+use crate::metrics::{AbsentClasses, mean_class_accuracy};
 use crate::parameters::Parameters;
 use crate::zero_shot::FROZEN_CHUNK;
 
@@ -15,8 +16,19 @@ pub struct Scores {
     pub accuracy: f64,
     /// Mean over the classes that occur of the accuracy within the class.
     pub mean_class_accuracy: f64,
+    /// Mean over all classes, which a class without images makes undefined: NaN in the papers' repositories
+    /// ([`AbsentClasses::Undefined`]), `null` in files.
+    #[serde(default)]
+    pub mean_class_accuracy_official: Option<f64>,
     /// Accuracy within each class; `None` for a class without images.
     pub per_class: Vec<Option<f64>>,
+}
+
+impl Scores {
+    /// Whether a class has no image, so that the official mean over classes is undefined.
+    pub fn lacks_a_class(&self) -> bool {
+        self.per_class.iter().any(Option::is_none)
+    }
 }
 
 /// Index of the largest value; the first of equals, 0 for an empty row.
@@ -54,9 +66,11 @@ pub fn score(logits: &[f32], labels: &[usize], classes: usize) -> Scores {
     let per_class: Vec<Option<f64>> =
         hits.iter().zip(&counts).map(|(&hit, &count)| (count > 0).then(|| percent(hit, count))).collect();
     let seen: Vec<f64> = per_class.iter().flatten().copied().collect();
+    let official = mean_class_accuracy(&per_class, AbsentClasses::Undefined);
     Scores {
         accuracy: percent(hits.iter().sum(), counts.iter().sum()),
         mean_class_accuracy: seen.iter().sum::<f64>() / seen.len().max(1) as f64,
+        mean_class_accuracy_official: (!official.is_nan()).then_some(official),
         per_class,
     }
 }
@@ -73,6 +87,8 @@ mod tests {
         assert!((scores.accuracy - 100.0 / 3.0).abs() < 1e-9);
         assert_eq!(scores.per_class, vec![Some(50.0), Some(0.0), None]);
         assert_eq!(scores.mean_class_accuracy, 25.0);
+        assert_eq!(scores.mean_class_accuracy_official, None, "class 2 has no image");
+        assert_eq!(score(&logits[..6], &[0, 1], 2).mean_class_accuracy_official, Some(50.0));
     }
 
     #[test]

@@ -3,8 +3,10 @@
 pub mod accumulation;
 pub mod adapter;
 pub mod aggregation;
+pub mod augmentation;
 pub mod batches;
 pub mod checkpoint;
+pub mod class_texts;
 pub mod comparison;
 pub mod device;
 pub mod evaluate;

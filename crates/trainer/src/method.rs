@@ -1,6 +1,8 @@
 //! What a fine-tuning method is: what it trains, what it minimises, how its gradients combine, and how
 //! it predicts.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::Tensor;
 
 use crate::batches::{Batch, ImageSet};
@@ -69,6 +71,27 @@ impl StepOutcome {
     }
 }
 
+/// Buffers that a method does not keep.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BufferError {
+    /// A name that the method does not know.
+    #[error("the method keeps no buffer `{path}`")]
+    Unknown {
+        /// The name.
+        path: String,
+    },
+    /// Another number of values.
+    #[error("the buffer `{path}` has {found} values; the method keeps {expected}")]
+    Length {
+        /// The name.
+        path: String,
+        /// How many there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
+}
+
 /// A fine-tuning method. `parameters` passed to its functions always have the names of
 /// [`Method::parameters`].
 pub trait Method {
@@ -92,6 +115,26 @@ pub trait Method {
     /// sparsity. Most methods have nothing to say.
     fn facts(&self, _parameters: &Parameters) -> Vec<(&'static str, f64)> {
         Vec::new()
+    }
+
+    /// Fewest images that a step can learn from. [`train`](crate::training::train) refuses smaller batches; a step on
+    /// one may panic.
+    fn smallest_batch(&self) -> usize {
+        1
+    }
+
+    /// What training produces beside the parameters: values that steps move and no optimiser does, such as the
+    /// running statistics of batch normalisation, flat, by name. They belong to the last parameters that were trained.
+    fn buffers(&self) -> BTreeMap<String, Tensor<1>> {
+        BTreeMap::new()
+    }
+
+    /// Puts back what [`Method::buffers`] gave, in the place of all that there is.
+    ///
+    /// # Errors
+    /// [`BufferError`] for the first buffer that the method does not keep; nothing is changed then.
+    fn restore_buffers(&mut self, buffers: &BTreeMap<String, Tensor<1>>) -> Result<(), BufferError> {
+        buffers.keys().next().map_or(Ok(()), |path| Err(BufferError::Unknown { path: path.clone() }))
     }
 
     /// Whether a parameter belongs to the classifier head, whose learning rate may be multiplied.

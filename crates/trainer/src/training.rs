@@ -2,13 +2,15 @@
 //! record.
 
 use regulus_clip::Precision;
+use regulus_images::FileError;
 use regulus_losses::AggregationError;
 use serde::{Deserialize, Serialize};
 
 use crate::accumulation::Accumulation;
 use crate::aggregation::{AggregationSpec, EpochAggregate};
-use crate::batches::{Augmentation, BatchSource};
-use crate::method::Method;
+use crate::augmentation::Augmentation;
+use crate::batches::BatchSource;
+use crate::method::{BufferError, Method};
 use crate::optim::{Optimiser, Rule, clip_global_norm};
 use crate::parameters::Parameters;
 use crate::recorder::{RecordError, Recorder, StepRecord};
@@ -101,6 +103,27 @@ pub enum TrainError {
         /// Base learning rate.
         learning_rate: f64,
     },
+    /// A training image could be read when the run began, and cannot any more.
+    #[error("cannot read a training image again at step {step}: {source}")]
+    Image {
+        /// 0-based step.
+        step: usize,
+        /// The file and what is wrong with it.
+        source: FileError,
+    },
+    /// A batch is too small for the method.
+    #[error(
+        "step {step} has {images} images; the method normalises by the statistics of a batch and needs {smallest} or \
+         more: raise `training.batch`, or give more training images"
+    )]
+    SmallBatch {
+        /// Images of the batch.
+        images: usize,
+        /// Fewest images of a batch.
+        smallest: usize,
+        /// 0-based step.
+        step: usize,
+    },
     /// The parameters of the epochs could not be aggregated.
     #[error(transparent)]
     Aggregation(#[from] AggregationError),
@@ -110,6 +133,9 @@ pub enum TrainError {
     /// A saved state is of another training.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Saved buffers are of another method.
+    #[error("the saved state does not fit the method: {0}")]
+    Buffers(#[from] BufferError),
 }
 
 /// A step that has been taken.
@@ -127,7 +153,7 @@ pub struct Taken<'a> {
 
 /// A training under way.
 pub struct Training<'a> {
-    method: &'a dyn Method,
+    method: &'a mut dyn Method,
     batches: Accumulation<'a>,
     config: &'a TrainingConfig,
     parameters: Parameters,
@@ -179,6 +205,7 @@ impl<'a> Training<'a> {
             (None, None) => None,
             _ => return Err(StateError { reason: "the aggregation differs".into() }.into()),
         };
+        self.method.restore_buffers(&state.buffers)?;
         let optimiser = self.optimiser.with_memory(state.memory);
         Ok(Self { parameters: state.parameters, optimiser, aggregate, done: state.done, ..self })
     }
@@ -190,21 +217,21 @@ impl<'a> Training<'a> {
             parameters: self.parameters.clone(),
             memory: self.optimiser.memory().clone(),
             aggregate: self.aggregate.as_ref().map(EpochAggregate::state),
+            buffers: self.method.buffers(),
         }
     }
 
     /// Takes the next step; `None` behind the last one.
     ///
     /// # Errors
-    /// [`TrainError`] for a loss that is no number, and for a record that cannot be written.
+    /// [`TrainError`] for an image that cannot be read, a loss that is no number, and a record that cannot be written.
     pub fn step(&mut self, recorder: &mut Recorder) -> Result<Option<Taken<'_>>, TrainError> {
         let (config, step) = (self.config, self.done);
         if step == self.total {
             return Ok(None);
         }
-        let Some((epoch, mut outcome)) = self.batches.step(step, self.method, &self.parameters) else {
-            return Ok(None);
-        };
+        let taken = self.batches.step(step, self.method, &self.parameters)?;
+        let Some((epoch, mut outcome)) = taken else { return Ok(None) };
         if !outcome.loss.is_finite() {
             let learning_rate = config.learning_rate;
             return Err(TrainError::NonFinite { loss: outcome.loss, step, learning_rate });
@@ -251,7 +278,7 @@ impl<'a> Training<'a> {
 /// `observe` sees every step.
 ///
 /// # Errors
-/// [`TrainError`] for a loss that is no number, and for a record that cannot be written.
+/// [`TrainError`] for an image that cannot be read, a loss that is no number, and a record that cannot be written.
 pub fn train(
     method: &mut dyn Method,
     source: &dyn BatchSource,

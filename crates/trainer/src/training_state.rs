@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use burn::tensor::Tensor;
+
 use crate::optim::Memory;
 use crate::parameters::Parameters;
 
@@ -17,6 +19,8 @@ pub struct TrainingState {
     pub memory: BTreeMap<String, Memory>,
     /// The running aggregate over epochs, where there is one.
     pub aggregate: Option<AggregateState>,
+    /// What steps move beside the parameters: [`Method::buffers`](crate::method::Method::buffers).
+    pub buffers: BTreeMap<String, Tensor<1>>,
 }
 
 /// A weighted sum over the epochs so far.

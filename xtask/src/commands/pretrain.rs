@@ -109,9 +109,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     .map_err(Failure::request)?;
     let source = Sampler {
         images: ImageSet { images: &set.images, preprocess: &preprocess, device: &device },
+        originals: &set.images,
         seed: recipe.seed,
         batch: recipe.training.batch,
-        augmentation: recipe.training.augmentation,
+        augmentation: recipe.training.augmentation.clone(),
     };
     let mut recorder = Recorder::in_memory();
     let mut line = Line::start("training");

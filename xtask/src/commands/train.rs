@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use regulus_trainer::experiment::EnsembleSpace;
-use regulus_trainer::run::{self, Control, Outcome as RunOutcome, Progress};
+use regulus_trainer::run::{self, Control, Outcome as RunOutcome, Progress, SplitScores};
 
 use crate::commit;
 use crate::facts;
@@ -82,19 +82,30 @@ pub fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn print_scores(outcome: &RunOutcome) {
-    let mut table = Table::new(["split", "images", "accuracy", "mean class accuracy"]);
-    for split in &outcome.splits {
-        table.row([
-            split.split.clone(),
-            split.images.to_string(),
-            format!("{:.2}", split.scores.accuracy),
-            format!("{:.2}", split.scores.mean_class_accuracy),
-        ]);
+    let differs = outcome.splits.iter().any(|split| split.scores.lacks_a_class());
+    let official = differs.then(|| "official".to_owned());
+    let headings = ["split", "images", "accuracy", "mean class accuracy"].map(str::to_owned);
+    let mut table = Table::new(headings.into_iter().chain(official));
+    for SplitScores { split, images, scores } in &outcome.splits {
+        let percent = |value: f64| format!("{value:.2}");
+        let official = scores.mean_class_accuracy_official.map_or_else(|| "undefined".to_owned(), percent);
+        let cells = [
+            split.clone(),
+            images.to_string(),
+            percent(scores.accuracy),
+            percent(scores.mean_class_accuracy),
+        ];
+        table.row(cells.into_iter().chain(differs.then_some(official)));
     }
     let training = format!("{} training images, seed {}", outcome.training_images, outcome.seed);
     let time = clock(std::time::Duration::from_secs_f64(outcome.seconds));
     println!("{} on {} ({training}, {time}), in percent:\n{table}", outcome.method, outcome.task);
     facts::told(&outcome.facts).iter().for_each(|line| println!("{line}"));
+    if differs {
+        println!(
+            "the official mean over classes is undefined where a class has no image; ours leaves the class out"
+        );
+    }
     print_ensemble(outcome);
 }
 

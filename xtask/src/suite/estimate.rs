@@ -12,16 +12,10 @@ use crate::failure::{Failure, Outcome};
 
 const STEPS: usize = 4;
 const TEST_IMAGES: usize = 200;
-/// Test splits of a run in the world.
-const SPLITS: usize = 2;
 
-/// Training images of a run in the world.
-fn train_images(data: &DataSpec) -> usize {
-    match data {
-        DataSpec::WorldBias { .. } => 480,
-        DataSpec::WorldBaseToNovel { .. } => 160,
-        DataSpec::Folder { .. } => 0,
-    }
+/// Test images of all splits of a run in the world; 0 for others.
+fn test_images(data: &DataSpec) -> usize {
+    data.test_images().unwrap_or(0) * data.known_splits().map_or(0, <[_]>::len)
 }
 
 /// Seconds for the unfinished runs with `jobs` at a time; `None` if the suite has no run in the world that
@@ -48,12 +42,7 @@ fn miniature(run: &PlannedRun) -> Option<Experiment> {
     let mut spec = run.experiment.spec().clone();
     let training = spec.training.as_mut()?;
     (training.steps, training.epochs) = (Some(STEPS), None);
-    let (DataSpec::WorldBias { test_images, .. } | DataSpec::WorldBaseToNovel { test_images, .. }) =
-        &mut spec.data
-    else {
-        return None;
-    };
-    *test_images = TEST_IMAGES;
+    *spec.data.test_images_mut()? = TEST_IMAGES;
     Experiment::check(spec).ok()
 }
 
@@ -63,8 +52,10 @@ fn measure(experiment: &Experiment, setting: &Setting, scratch: &Path) -> Outcom
     let inputs = Inputs::check(experiment, &device::kind(&setting.device)).map_err(Failure::request)?;
     let began = Instant::now();
     let materials = inputs.load(experiment, &device, &|_| {}).map_err(Failure::work)?;
-    let rendering =
-        began.elapsed().as_secs_f64() / (train_images(&experiment.spec().data) + SPLITS * TEST_IMAGES) as f64;
+    let data = &experiment.spec().data;
+    let tested = test_images(data);
+    let rendered = data.training_images().unwrap_or(0) + tested;
+    let rendering = began.elapsed().as_secs_f64() / rendered as f64;
     let mut trained = None;
     let began = Instant::now();
     let mut clock = |progress| {
@@ -77,21 +68,17 @@ fn measure(experiment: &Experiment, setting: &Setting, scratch: &Path) -> Outcom
     run(experiment, &materials, scratch, &device, control).map_err(Failure::work)?;
     let total = began.elapsed();
     let training = trained.unwrap_or(total);
-    let looking = (total - training).as_secs_f64() / (SPLITS * TEST_IMAGES) as f64;
+    let looking = (total - training).as_secs_f64() / tested as f64;
     Ok((training.as_secs_f64() / STEPS as f64, rendering + looking))
 }
 
 fn cost(run: &PlannedRun, per_step: f64, per_image: f64) -> f64 {
     let spec = run.experiment.spec();
+    let trained = spec.data.training_images().unwrap_or(0);
     let steps = spec.training.as_ref().map_or(0, |training| {
         let images_per_step = training.batch.saturating_mul(training.accumulate).max(1);
-        training.total_steps((train_images(&spec.data) / images_per_step).max(1))
+        training.total_steps((trained / images_per_step).max(1))
     });
-    let images = match &spec.data {
-        DataSpec::WorldBias { test_images, .. } | DataSpec::WorldBaseToNovel { test_images, .. } => {
-            train_images(&spec.data) + SPLITS * test_images
-        }
-        DataSpec::Folder { .. } => 0,
-    };
+    let images = trained + test_images(&spec.data);
     steps as f64 * per_step + images as f64 * per_image
 }

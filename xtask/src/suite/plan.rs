@@ -76,7 +76,11 @@ fn check_new(run: &PlannedRun, earlier: &[PlannedRun], suite: &Suite) -> Outcome
 fn planned(suite: &Suite, task: &str, method: &str, seed: u64, setting: &Setting) -> Outcome<PlannedRun> {
     let spec = ExperimentSpec {
         seed,
-        model: ModelSpec { path: suite.model.clone(), resolution: None },
+        model: ModelSpec {
+            path: suite.model.clone(),
+            resolution: None,
+            backbone: suite.backbone_of.get(method).cloned(),
+        },
         data: suite.tasks[task].clone(),
         method: suite.methods[method].clone(),
         training: suite.training_for(method),

@@ -34,6 +34,9 @@ pub struct Suite {
     /// How methods that take gradient steps are optimised, by name.
     #[serde(default)]
     pub training_of: BTreeMap<String, TrainingConfig>,
+    /// Image encoders that single methods train in the place of the model's image tower, by name.
+    #[serde(default)]
+    pub backbone_of: BTreeMap<String, PathBuf>,
     /// Which methods run on which task, in the order of the table.
     pub runs: Vec<RunRow>,
     /// What is claimed of the results.
@@ -119,6 +122,7 @@ impl Suite {
             row.methods.iter().chain(&row.once).for_each(|name| known("method", name, methods(), "runs"));
         }
         self.training_of.keys().for_each(|name| known("method", name, methods(), "training_of"));
+        self.backbone_of.keys().for_each(|name| known("method", name, methods(), "backbone_of"));
         for claim in &self.claims {
             known("task", &claim.task, tasks(), &claim.id);
             let rows = self.runs.iter().filter(|row| row.task == claim.task);

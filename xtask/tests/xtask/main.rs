@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod data;
+mod encoders;
 mod errors;
 mod help;
 mod importance;

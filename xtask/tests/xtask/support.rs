@@ -49,7 +49,17 @@ impl Ended {
 }
 
 pub fn xtask(arguments: &[&str]) -> Ended {
-    let output = Command::new(program()).args(arguments).current_dir(root()).output().unwrap();
+    ended(Command::new(program()).args(arguments))
+}
+
+/// [`xtask`] on a given number of threads.
+pub fn xtask_on_threads(threads: usize, arguments: &[&str]) -> Ended {
+    let mut command = Command::new(program());
+    ended(command.args(arguments).env("RAYON_NUM_THREADS", threads.to_string()))
+}
+
+fn ended(command: &mut Command) -> Ended {
+    let output = command.current_dir(root()).output().unwrap();
     Ended {
         code: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Ended, class_folders, png, run_folders, text, write, xtask};
+use crate::support::{Ended, class_folders, png, run_folders, text, write, xtask, xtask_on_threads};
 
 const QUICK: [&str; 4] = ["--set", "training.steps=2", "--set", "training.batch=4"];
 
@@ -106,6 +106,42 @@ fn every_method_recipe_runs() {
         count += 1;
     }
     assert!(count >= 12, "{count} recipes");
+}
+
+#[test]
+fn published_recipes_are_valid() {
+    let recipes = std::fs::read_dir(crate::support::root().join("recipes/published")).unwrap();
+    let mut of_proreg = 0;
+    for recipe in recipes {
+        let recipe = recipe.unwrap().path();
+        let arguments = ["train", "--data", "world", "--method", text(&recipe), "--print"];
+        let printed = xtask(&arguments).with_code(0).stdout;
+        if recipe.file_name().unwrap().to_str().unwrap().starts_with("proreg") {
+            assert!(printed.contains("rand-augment") && printed.contains("magnitude = 9.0"), "{printed}");
+            of_proreg += 1;
+        }
+    }
+    assert!(of_proreg >= 8, "{of_proreg} recipes of ProReg");
+}
+
+#[test]
+fn augmented_training_is_the_same_on_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    class_folders(&data.join("train"), &["cat", "house"], 6);
+    class_folders(&data.join("test"), &["cat", "house"], 2);
+    let steps =
+        "training.augmentation=[\"rand-augment\", \"padded-crop\", \"random-resized-crop\", \"flip\"]";
+    let options = ["--set", "training.epochs=1", "--set", "training.batch=4", "--set", steps];
+    let metrics = |threads: usize| {
+        let runs = folder.path().join(format!("runs-{threads}"));
+        let arguments = ["train", "--data", text(&data), "--runs", text(&runs)];
+        xtask_on_threads(threads, &[&arguments[..], &options].concat()).with_code(0);
+        std::fs::read_to_string(run_folders(&runs)[0].join("metrics.jsonl")).unwrap()
+    };
+    let one = metrics(1);
+    assert!(one.lines().count() > 2, "{one}");
+    assert_eq!(one, metrics(3));
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub enum BackboneError {
         /// What is supported.
         expected: String,
     },
-    /// A vision transformer cannot be loaded.
+    /// A vision transformer, or a file that describes the weights, cannot be loaded.
     #[error(transparent)]
     Vit(#[from] LoadError),
     /// The file cannot be read, or its tensors are not those of the architecture that they promise.

@@ -1,7 +1,7 @@
 //! A backbone as it comes out of a file.
 
 use super::vit_names::VitLayout;
-use super::{Backbone, BackboneError, ResNet, VitBackbone};
+use super::{Backbone, BackboneError, ResNet, VitBackbone, preprocess};
 use crate::formats::ModelFiles;
 use crate::weights::WeightsError;
 use burn::tensor::Device;
@@ -15,7 +15,9 @@ use std::path::Path;
 pub struct LoadedBackbone {
     /// The network. Its parameters are frozen.
     pub backbone: Backbone,
-    /// Turns images into pixels.
+    /// Turns images into pixels: as `timm`'s `config.json` (`pretrained_cfg`) or `transformers`'
+    /// `preprocessor_config.json` beside the weights say, else as is usual for images of ImageNet
+    /// ([`Backbone::preprocess`]).
     pub preprocess: Preprocess,
     /// How many batches each batch normalisation has seen, by the path of PyTorch's counter, for
     /// [`RunningStatistics::new`](crate::RunningStatistics::new). Empty if the file does not say.
@@ -40,7 +42,17 @@ impl LoadedBackbone {
         if VitLayout::is_found_in(&checkpoint) {
             Ok(VitBackbone::read_beside(&files, &checkpoint, device)?)
         } else {
-            ResNet::read(&checkpoint, device)
+            let loaded = ResNet::read(&checkpoint, device)?;
+            Ok(Self { preprocess: preprocess::find(&files, &loaded.backbone)?, ..loaded })
         }
+    }
+
+    /// The identity of the backbone at `path`, without loading it: SHA-256 over its weights and the files that
+    /// describe them, in hexadecimal. Two copies of a folder have the same.
+    ///
+    /// # Errors
+    /// [`BackboneError`] if a file is missing or cannot be read.
+    pub fn fingerprint(path: impl AsRef<Path>) -> Result<String, BackboneError> {
+        Ok(ModelFiles::find(path.as_ref())?.fingerprint()?)
     }
 }

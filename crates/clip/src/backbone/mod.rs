@@ -2,6 +2,7 @@
 
 mod error;
 mod loaded;
+mod preprocess;
 mod resnet;
 mod vit;
 mod vit_config;
@@ -89,9 +90,16 @@ impl Backbone {
         with_values(self.clone(), values, device)
     }
 
+    /// Whether the network normalises by the statistics of a batch when it is trained. It then needs batches of two
+    /// images or more.
+    pub fn normalises_batches(&self) -> bool {
+        matches!(self, Self::ResNet(_))
+    }
+
     /// How the images of ImageNet are prepared for such networks by their publishers: the short side brought to
     /// 256 pixels for a crop of 224 and in this ratio for others, bilinear, then the middle (torchvision's
-    /// `references/classification`).
+    /// `references/classification`). What the files of a network say of it is in
+    /// [`LoadedBackbone::preprocess`].
     pub fn preprocess(&self) -> Preprocess {
         let crop = match self {
             Self::ResNet(_) => 224,

@@ -2,7 +2,7 @@
 //! `transformers` publish it.
 
 use super::vit_names::VitLayout;
-use super::{Backbone, LoadedBackbone, vit_config};
+use super::{Backbone, LoadedBackbone, preprocess, vit_config};
 use crate::block::{BlockShape, LayerNorm, Transformer};
 use crate::config::{Check, VitConfig};
 use crate::formats::{LoadError, ModelFiles};
@@ -86,7 +86,7 @@ impl VitBackbone {
         let config = vit_config::find(files, &layout, checkpoint)?;
         let backbone = Backbone::Vit(Self::read(&config, &layout, checkpoint, device)?);
         Ok(LoadedBackbone {
-            preprocess: backbone.preprocess(),
+            preprocess: preprocess::find(files, &backbone)?,
             backbone,
             batches: BTreeMap::new(),
             ignored: weights::ignored(&layout, checkpoint),

@@ -1,6 +1,7 @@
 //! Finding the weights of a model, given a folder or the file itself.
 
 use super::LoadError;
+use regulus_checkpoints::{Checkpoint, sha256};
 use std::path::{Path, PathBuf};
 
 /// The usual names, in the order of preference.
@@ -16,6 +17,20 @@ const USUAL: [&str; 7] = [
 
 /// What files of weights of any other name end in.
 const ENDINGS: [&str; 6] = ["safetensors", "pt", "pth", "bin", "ckpt", "tar"];
+
+/// Files that describe the weights beside them.
+const DESCRIBING: [&str; 10] = [
+    "config.json",
+    "open_clip_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "bpe_simple_vocab_16e6.txt.gz",
+    "bpe_simple_vocab_16e6.txt",
+];
 
 /// The weights of a model, and the folder in which whatever describes them lies.
 #[derive(Debug, Clone)]
@@ -51,6 +66,19 @@ impl ModelFiles {
     pub(crate) fn beside(&self, name: &str) -> Option<PathBuf> {
         let path = self.folder.join(name);
         path.is_file().then_some(path)
+    }
+
+    /// SHA-256 over the weights and the files that describe them, in hexadecimal.
+    pub(crate) fn fingerprint(&self) -> Result<String, LoadError> {
+        let mut digests = Checkpoint::open(&self.weights)?.sha256();
+        for name in DESCRIBING {
+            if let Some(path) = self.beside(name) {
+                let bytes = std::fs::read(&path).map_err(|source| LoadError::Read { path, source })?;
+                digests += name;
+                digests += &sha256(&bytes);
+            }
+        }
+        Ok(sha256(digests.as_bytes()))
     }
 
     /// The folder of the model.

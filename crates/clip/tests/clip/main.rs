@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod backbone_preprocess;
 mod backbone_resnet;
 mod backbone_vit;
 mod bert;

@@ -115,6 +115,22 @@ fn backbones() {
 }
 
 #[test]
+fn configuration_of_timm() {
+    let names = ["config.json", "model.safetensors"];
+    let copy = tempfile::tempdir().unwrap();
+    for name in names {
+        fs::copy(golden("vit_backbone/timm").join(name), copy.path().join(name)).unwrap();
+    }
+    let seed = br#"{"architecture": "vit", "num_heads": 3, "model_args": {"depth": 2}, "pretrained_cfg": {
+        "input_size": [3, 24, 24], "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center",
+        "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}"#;
+    check_seeds("timm_config", vec![seed.to_vec()], |bytes| {
+        fs::write(copy.path().join("config.json"), bytes).unwrap();
+        let _ = LoadedBackbone::load(copy.path(), &Device::flex());
+    });
+}
+
+#[test]
 fn configuration_of_bert() {
     check("bert_config", "bert", &["config.json", "model.safetensors"], "config.json", |path| {
         let _ = LoadedBert::load(path, &Device::flex());

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::classes::ClassName;
 use super::error::FolderError;
 use super::layout::Layout;
+use crate::Subset;
 
 /// One image file of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,16 @@ impl FolderListing {
     /// Every split, `train` first.
     pub fn splits(&self) -> impl Iterator<Item = &ListedSplit> {
         std::iter::once(&self.train).chain(&self.tests)
+    }
+
+    /// Keeps of the training images those of a subset, which depends on the listed files and the seed.
+    #[must_use]
+    pub fn with_training_subset(mut self, subset: &Subset, seed: u64) -> Self {
+        let labels: Vec<usize> = self.train.files.iter().map(|file| file.label).collect();
+        let mut chosen = subset.choose(&labels, self.classes.len(), seed);
+        chosen.sort_unstable();
+        self.train.files = chosen.into_iter().map(|index| self.train.files[index].clone()).collect();
+        self
     }
 
     /// Identifies the listed data: the sha256, in hex, over relative path, length, label and split

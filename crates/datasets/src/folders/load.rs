@@ -12,10 +12,21 @@ use regulus_images::{Oddity, Preprocess, decode_file};
 use super::error::FolderError;
 use super::listing::{FolderListing, ListedFile, ListedSplit};
 use super::report::{FolderReport, Skipped, SplitImages};
-use crate::{LabelledImages, Task, TestSplit};
+use crate::{ImageFiles, LabelledImages, Task, TestSplit};
 
 /// The template of a task read from a folder; callers that know the pictures better replace it.
 const TEMPLATE: &str = "a photo of a {}.";
+
+/// What [`load`] makes of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedFolder {
+    /// The images as a model sees them.
+    pub task: Task,
+    /// The files of `task.train`, in its order.
+    pub originals: ImageFiles,
+    /// What was used and what was skipped.
+    pub report: FolderReport,
+}
 
 /// Decodes and preprocesses every image of `listing`, on the current rayon pool.
 ///
@@ -33,7 +44,7 @@ pub fn load(
     preprocess: &Preprocess,
     memory_budget: u64,
     progress: &(dyn Fn(usize, usize) + Sync),
-) -> Result<(Task, FolderReport), FolderError> {
+) -> Result<LoadedFolder, FolderError> {
     preprocess.check()?;
     listing.check_memory(preprocess.crop, memory_budget)?;
     let total = listing.splits().map(|split| split.files.len()).sum();
@@ -49,12 +60,12 @@ pub fn load(
         unused_folders: listing.unused_folders.clone(),
         fingerprint: listing.fingerprint(),
     };
-    let train = load_split(&listing.train, preprocess, &tick, &mut report);
+    let (train, originals) = load_split(&listing.train, preprocess, &tick, &mut report);
     check_classes(listing, &train, &report)?;
     let mut tests = Vec::with_capacity(listing.tests.len());
     for split in &listing.tests {
         let skipped_before = report.skipped.len();
-        let images = load_split(split, preprocess, &tick, &mut report);
+        let (images, _) = load_split(split, preprocess, &tick, &mut report);
         if let (true, Some(first)) = (images.is_empty(), report.skipped.get(skipped_before)) {
             let (split, files) = (split.name.clone(), split.files.len());
             let Skipped { path, reason } = first.clone();
@@ -65,15 +76,16 @@ pub fn load(
     let class_names = listing.classes.iter().map(|class| class.prompt.clone()).collect();
     let task =
         Task { name: folder_name(listing), class_names, templates: vec![TEMPLATE.to_owned()], train, tests };
-    Ok((task, report))
+    Ok(LoadedFolder { task, originals, report })
 }
 
+/// The images of a split, and the files that they are from.
 fn load_split(
     split: &ListedSplit,
     preprocess: &Preprocess,
     tick: &(dyn Fn() + Sync),
     report: &mut FolderReport,
-) -> LabelledImages {
+) -> (LabelledImages, ImageFiles) {
     let side = preprocess.crop;
     let bytes = side * side * 3;
     let mut pixels = vec![0; split.files.len() * bytes];
@@ -87,11 +99,13 @@ fn load_split(
         })
         .collect();
     let mut labels = Vec::with_capacity(split.files.len());
+    let mut paths = Vec::with_capacity(split.files.len());
     for (index, (file, outcome)) in split.files.iter().zip(outcomes).enumerate() {
         match outcome {
             Ok(oddities) => {
                 pixels.copy_within(index * bytes..(index + 1) * bytes, labels.len() * bytes);
                 labels.push(file.label);
+                paths.push(file.path.clone());
                 oddities.into_iter().for_each(|oddity| *report.oddities.entry(oddity).or_default() += 1);
             }
             Err(reason) => report.skipped.push(Skipped { path: file.shown(), reason }),
@@ -99,7 +113,7 @@ fn load_split(
     }
     pixels.truncate(labels.len() * bytes);
     report.images.push(SplitImages::count(&split.name, &labels, report.classes.len()));
-    LabelledImages { side, pixels, labels }
+    (LabelledImages { side, pixels, labels }, ImageFiles(paths))
 }
 
 /// Fills `square` `[crop, crop, 3]`, or says why the file cannot be used.

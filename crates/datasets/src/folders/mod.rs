@@ -11,8 +11,8 @@
 //!
 //! # fn main() -> Result<(), regulus_datasets::folders::FolderError> {
 //! let listing = scan(&FolderRequest::new("photographs"))?;
-//! let (task, report) = load(&listing, &Preprocess::clip(224), 4 << 30, &|_, _| {})?;
-//! println!("{}: {report}", task.name);
+//! let loaded = load(&listing, &Preprocess::clip(224), 4 << 30, &|_, _| {})?;
+//! println!("{}: {}", loaded.task.name, loaded.report);
 //! # Ok(())
 //! # }
 //! ```
@@ -31,7 +31,7 @@ pub use classes::ClassName;
 pub use error::FolderError;
 pub use layout::Layout;
 pub use listing::{FolderListing, ListedFile, ListedSplit};
-pub use load::load;
+pub use load::{LoadedFolder, load};
 pub use report::{FolderReport, Skipped, SplitImages};
 pub use scan::{FolderRequest, scan};
 

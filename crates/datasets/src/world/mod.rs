@@ -3,7 +3,7 @@
 //!
 //! An image shows one object of one of 28 classes before one of eight backgrounds in one of four
 //! styles. A tiny CLIP is pre-trained on [`pretraining_set`] with [`caption`]s of twenty of the
-//! classes; the tasks ([`bias_task`], [`base_to_novel_task`], [`few_shot_task`]) then show what
+//! classes; the tasks ([`bias_task`], [`base_to_novel_task`], [`few_shot_task`], [`long_tailed_task`]) then show what
 //! fine-tuning does to it when images come from a worse camera and classes go with backgrounds.
 //!
 //! The world is honest only if nothing in it is tuned to favour a method: its settings, and how they
@@ -37,6 +37,7 @@ pub use scene::{Pose, Scene};
 pub use splits::{RenderedSplit, pretraining_set, zero_shot_set};
 pub use tasks::{
     BIAS_CLASSES, TestSet, TestSize, WorldTask, WorldTest, base_to_novel_task, bias_task, few_shot_task,
+    long_tailed_task,
 };
 pub use words::{
     ACTIVE, Background, CLASSES, CONTENT_WORDS, Class, Colour, Style, TEMPLATES, Texture, VOCABULARY, word_id,

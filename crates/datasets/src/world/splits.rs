@@ -9,6 +9,7 @@ use super::render::{IMAGE_BYTES, render};
 use super::scene::Scene;
 use super::words::{ACTIVE, Background, Class, Style};
 use crate::LabelledImages;
+use crate::subset::taking_turns;
 
 /// Images with the scene that each of them shows.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,19 +31,19 @@ pub(super) struct Streams<'a> {
 }
 
 impl RenderedSplit {
-    /// Renders `n` images. `draw` gives the label and the scene of an image from its index and its
-    /// stream; the same stream then gives the noise.
+    /// Renders the images of these indices. `draw` gives the label and the scene of an image from its index and
+    /// its stream; the same stream then gives the noise.
     pub(super) fn render(
-        n: usize,
+        indices: &[usize],
         streams: Streams,
         camera: Option<Camera>,
         draw: impl Fn(usize, &mut Stream) -> (usize, Scene) + Sync,
     ) -> Self {
-        let mut pixels = vec![0; n * IMAGE_BYTES];
+        let mut pixels = vec![0; indices.len() * IMAGE_BYTES];
         let (labels, scenes) = pixels
             .par_chunks_exact_mut(IMAGE_BYTES)
-            .enumerate()
-            .map(|(index, image)| {
+            .zip(indices)
+            .map(|(image, &index)| {
                 let mut stream = Stream::new(streams.seed, streams.purpose, streams.variant, index as u64);
                 let (label, scene) = draw(index, &mut stream);
                 image.copy_from_slice(&render(&scene, &mut stream, camera));
@@ -61,7 +62,20 @@ impl RenderedSplit {
         camera: Option<Camera>,
         surround: impl Fn(usize, &mut Stream) -> (Background, Style) + Sync,
     ) -> Self {
-        Self::render(classes.len() * per_class, streams, camera, |index, stream| {
+        Self::unbalanced(classes, &vec![per_class; classes.len()], streams, camera, surround)
+    }
+
+    /// Renders `counts[label]` images of each of `classes`: of each class the first of a balanced split.
+    pub(super) fn unbalanced(
+        classes: &[Class],
+        counts: &[usize],
+        streams: Streams,
+        camera: Option<Camera>,
+        surround: impl Fn(usize, &mut Stream) -> (Background, Style) + Sync,
+    ) -> Self {
+        let indices: Vec<usize> =
+            taking_turns(counts).into_iter().map(|(rank, label)| rank * classes.len() + label).collect();
+        Self::render(&indices, streams, camera, |index, stream| {
             let label = index % classes.len();
             let (background, style) = surround(label, stream);
             (label, Scene::sample(classes[label], background, style, stream))
@@ -88,7 +102,8 @@ pub fn pretraining_set(seed: u64, n: usize) -> RenderedSplit {
     let frequencies: Vec<f64> =
         ranks.iter().map(|&rank| libm::pow(1.0 + rank as f64, CLASS_FREQUENCY_EXPONENT)).collect();
     let streams = Streams { seed, purpose: "world/pretraining", variant: 0 };
-    RenderedSplit::render(n, streams, None, |_, stream| {
+    let indices: Vec<usize> = (0..n).collect();
+    RenderedSplit::render(&indices, streams, None, |_, stream| {
         let class = Class::ALL[stream.weighted(&frequencies)];
         let background = any_background(stream);
         let style = Style::ALL[stream.weighted(&STYLE_WEIGHTS)];

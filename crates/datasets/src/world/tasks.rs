@@ -1,4 +1,4 @@
-//! The downstream tasks of the world: contextual bias, base-to-novel classes, few shots.
+//! The downstream tasks of the world: contextual bias, base-to-novel classes, few shots, a long tail.
 //!
 //! Training images are drawn anew for every seed. Test images are the same for every seed, so that
 //! two runs are compared on the same images; a second family of test sets exists for tuning.
@@ -9,6 +9,7 @@ use super::camera::Camera;
 use super::parameters::{BASE_TO_NOVEL_SHOTS, BIAS_TRAIN_PER_CLASS, CAMERA_HARD, CAMERA_MILD, TEST_IMAGES};
 use super::splits::{RenderedSplit, Streams, any_background};
 use super::words::{ACTIVE, Background, Class, Style, TEMPLATES};
+use crate::subset::long_tailed_counts;
 use crate::{Task, TestSplit};
 
 /// The classes of the bias task; class `k` goes with background `k`. Neither word nor shape of the
@@ -149,14 +150,27 @@ impl WorldTask {
     /// Few shots: `shots` images of each of the twenty active classes, tested on one split `test`.
     /// Every style and background as often, mild camera. Fewer shots are the first of more.
     pub fn few_shot(shots: usize, seed: u64, test: TestSize) -> Self {
+        Self::counted(format!("world-few-shot-{shots}"), &[shots; ACTIVE], seed, test)
+    }
+
+    /// A long tail: of the first of the twenty active classes `largest` images, and exponentially fewer from class
+    /// to class down to `largest / ratio` of the last ([`long_tailed_counts`]). Everything else is as in
+    /// [`Self::few_shot`], which the ratio 1 gives; the test split `test` is the same, and balanced.
+    pub fn long_tailed(largest: usize, ratio: f64, seed: u64, test: TestSize) -> Self {
+        let counts = long_tailed_counts(ACTIVE, largest, ratio);
+        Self::counted(format!("world-long-tailed-{largest}-{ratio}"), &counts, seed, test)
+    }
+
+    /// `counts` training images of the active classes, in any style before any background, mild camera.
+    fn counted(name: String, counts: &[usize], seed: u64, test: TestSize) -> Self {
         let classes = Class::ALL[..ACTIVE].to_vec();
         let camera = Some(CAMERA_MILD);
         let streams = Streams { seed, purpose: "world/few-shot/train", variant: 0 };
-        let train = anything(&classes, shots, streams, camera);
+        let train = RenderedSplit::unbalanced(&classes, counts, streams, camera, anywhere);
         let streams = Streams { seed: 0, purpose: &test.purpose("world/few-shot"), variant: 0 };
         let split = anything(&classes, test.per_class(&classes), streams, camera);
         let tests = vec![WorldTest { name: "test", classes: classes.clone(), split }];
-        Self { name: format!("world-few-shot-{shots}"), classes, train, tests }
+        Self { name, classes, train, tests }
     }
 
     /// The task without the scenes. Splits over the task's own classes bring no class names.
@@ -195,16 +209,24 @@ pub fn few_shot_task(shots: usize, seed: u64, test: TestSize) -> Task {
     WorldTask::few_shot(shots, seed, test).into_task()
 }
 
+/// [`WorldTask::long_tailed`] without the scenes.
+pub fn long_tailed_task(largest: usize, ratio: f64, seed: u64, test: TestSize) -> Task {
+    WorldTask::long_tailed(largest, ratio, seed, test).into_task()
+}
+
 fn names(classes: &[Class]) -> Vec<String> {
     classes.iter().map(|class| class.name().to_string()).collect()
 }
 
 /// Images in any style before any background.
 fn anything(classes: &[Class], per_class: usize, streams: Streams, camera: Option<Camera>) -> RenderedSplit {
-    RenderedSplit::balanced(classes, per_class, streams, camera, |_, stream| {
-        let background = any_background(stream);
-        (background, Style::ALL[stream.below(Style::ALL.len())])
-    })
+    RenderedSplit::balanced(classes, per_class, streams, camera, anywhere)
+}
+
+/// Any background and any style.
+fn anywhere(_: usize, stream: &mut Stream) -> (Background, Style) {
+    let background = any_background(stream);
+    (background, Style::ALL[stream.below(Style::ALL.len())])
 }
 
 #[cfg(test)]
@@ -275,6 +297,23 @@ mod tests {
     fn fewer_shots_are_the_first_of_more() {
         let (few, many) = (few_shot_task(1, 4, SMALL).train, few_shot_task(3, 4, SMALL).train);
         assert_eq!(few.pixels, many.pixels[..few.pixels.len()]);
+    }
+
+    #[test]
+    fn a_long_tail_holds_the_first_images_of_each_class() {
+        let (tail, whole) = (WorldTask::long_tailed(6, 6.0, 4, SMALL), WorldTask::few_shot(6, 4, SMALL));
+        let of_class = |task: &WorldTask, class: usize| -> Vec<Vec<u8>> {
+            let images = &task.train.images;
+            let own = (0..images.len()).filter(|&index| images.labels[index] == class);
+            own.map(|index| images.image(index).to_vec()).collect()
+        };
+        let counts = long_tailed_counts(ACTIVE, 6, 6.0);
+        assert_eq!((counts[0], counts[ACTIVE - 1], tail.train.len()), (6, 1, counts.iter().sum()));
+        for (class, &count) in counts.iter().enumerate() {
+            assert_eq!(of_class(&tail, class), of_class(&whole, class)[..count], "class {class}");
+        }
+        assert_eq!(tail.tests, whole.tests);
+        assert_eq!(WorldTask::long_tailed(6, 1.0, 4, SMALL).train, whole.train);
     }
 
     proptest! {

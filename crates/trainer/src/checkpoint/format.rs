@@ -27,6 +27,7 @@ const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000
 const PARAMETERS: &str = "parameters/";
 const FIRST: &str = "first/";
 const SECOND: &str = "second/";
+const BUFFERS: &str = "buffers/";
 const AGGREGATE: &str = "aggregate";
 
 /// What is no tensor.
@@ -60,6 +61,9 @@ pub(super) fn encode(saved: &Saved, identity: &str) -> Result<Vec<u8>, String> {
         if let Some(second) = &memory.second {
             add(format!("{SECOND}{name}"), second, second.dims().to_vec());
         }
+    }
+    for (name, value) in &state.buffers {
+        add(format!("{BUFFERS}{name}"), value, value.dims().to_vec());
     }
     if let Some(aggregate) = &state.aggregate {
         let bytes = aggregate.sum.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -104,7 +108,7 @@ pub(super) fn decode(bytes: &[u8], identity: &str, device: &Device) -> Result<Sa
     }
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(&error))?;
     let mut parameters = Parameters::default();
-    let (mut memory, mut sum) = (BTreeMap::new(), None);
+    let (mut memory, mut buffers, mut sum) = (BTreeMap::new(), BTreeMap::new(), None);
     for (name, view) in tensors.iter() {
         if let Some(name) = name.strip_prefix(PARAMETERS) {
             parameters.insert(name, tensor(&view, device)?, view.shape().to_vec());
@@ -114,6 +118,8 @@ pub(super) fn decode(bytes: &[u8], identity: &str, device: &Device) -> Result<Sa
             let second = tensors.tensor(&format!("{SECOND}{name}")).ok();
             let second = second.map(|view| tensor(&view, device)).transpose()?;
             memory.insert(name.to_owned(), Memory { steps, first: tensor(&view, device)?, second });
+        } else if let Some(name) = name.strip_prefix(BUFFERS) {
+            buffers.insert(name.to_owned(), tensor(&view, device)?);
         } else if name == AGGREGATE {
             sum = Some(numbers(&view, f64::from_le_bytes)?);
         }
@@ -123,7 +129,7 @@ pub(super) fn decode(bytes: &[u8], identity: &str, device: &Device) -> Result<Sa
         (None, None) => None,
         _ => return Err(damaged(&"the aggregate is not whole")),
     };
-    let state = TrainingState { done: card.done, parameters, memory, aggregate };
+    let state = TrainingState { done: card.done, parameters, memory, aggregate, buffers };
     Ok(Saved { state, metrics_bytes: card.metrics_bytes, seconds: card.seconds })
 }
 

@@ -153,6 +153,7 @@ mod tests {
             parameters,
             memory: BTreeMap::from([("a.weight".to_owned(), memory)]),
             aggregate: Some(AggregateState { added: 2, sum: vec![0.1, -3.0, 1e-300, 4.0, 5.0] }),
+            buffers: BTreeMap::from([("bn.running_mean".to_owned(), tensor(&[0.75], &device))]),
         };
         Saved { state, metrics_bytes: 10, seconds: 1.5 }
     }
@@ -173,6 +174,7 @@ mod tests {
         assert_eq!(state.parameters["a.weight"].shape, [2, 2]);
         close(&state.parameters["a.weight"].value, &[5.0, -0.0, f32::MIN_POSITIVE, 0.1], 0.0);
         assert_eq!(state.aggregate, saved(5).state.aggregate);
+        close(&state.buffers["bn.running_mean"], &[0.75], 0.0);
         let memory = &state.memory["a.weight"];
         assert_eq!((memory.steps, state.memory.len()), (7, 1));
         close(memory.second.as_ref().unwrap(), &[0.25; 4], 0.0);

@@ -1,11 +1,13 @@
 //! From a raw spec to a valid experiment: every fault is found before any work is done.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
 use super::RESULTS_VERSION;
 use super::spec::{DataSpec, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, WeightForm};
+use super::tes_specs::check_encoder;
 use crate::aggregation::AggregationSpec;
 use crate::optim::Rule;
 use crate::schedule::Warmup;
@@ -48,6 +50,7 @@ impl Experiment {
         faults.require(i64::try_from(spec.seed).is_ok(), "seed", "is larger than 2^63 - 1".into());
         check_data(&spec.data, &mut faults);
         check_method(&spec.method, &mut faults);
+        check_encoder(&spec, &mut faults);
         if matches!(spec.data, DataSpec::WorldBaseToNovel { .. }) && !spec.method.reads_class_names() {
             let name = spec.method.name();
             faults.add(
@@ -85,9 +88,9 @@ impl Experiment {
         toml::to_string(&self.spec)
     }
 
-    /// Hex digest that names the run: canonical TOML, files of the base model, data, device kind and
-    /// [`RESULTS_VERSION`]. `data_fingerprint` stands for the images and their order. Paths of model and data are
-    /// left out: the digests say which they are.
+    /// Hex digest that names the run: canonical TOML, files of the base model and of other encoders, data, device kind
+    /// and [`RESULTS_VERSION`]. `data_fingerprint` stands for the images and their order. Paths of models and data
+    /// are left out: the digests say which they are.
     ///
     /// # Errors
     /// If the spec cannot be written as TOML.
@@ -99,6 +102,10 @@ impl Experiment {
     ) -> Result<String, toml::ser::Error> {
         let mut portable = self.spec.clone();
         portable.model.path.clear();
+        portable.model.backbone.iter_mut().for_each(PathBuf::clear);
+        if let MethodSpec::Tes(tes) = &mut portable.method {
+            tes.text.path_mut().into_iter().for_each(PathBuf::clear);
+        }
         if let DataSpec::Folder { path, .. } = &mut portable.data {
             path.clear();
         }
@@ -148,7 +155,7 @@ impl Faults {
     }
 }
 
-fn check_test_images(test_images: usize, faults: &mut Faults) {
+pub(super) fn check_test_images(test_images: usize, faults: &mut Faults) {
     let fits = (1..=1_000_000).contains(&test_images);
     faults.require(fits, "data.test_images", format!("is {test_images}; expected 1 to 1000000"));
 }
@@ -160,7 +167,9 @@ fn check_data(data: &DataSpec, faults: &mut Faults) {
             check_test_images(*test_images, faults);
         }
         DataSpec::WorldBaseToNovel { test_images, .. } => check_test_images(*test_images, faults),
-        DataSpec::Folder { hold_out, templates, .. } => {
+        DataSpec::WorldFewShot(spec) => spec.check(faults),
+        DataSpec::WorldLongTailed(spec) => spec.check(faults),
+        DataSpec::Folder { hold_out, templates, subset, .. } => {
             let fits = (0.0..1.0).contains(hold_out);
             faults.require(
                 fits,
@@ -168,6 +177,9 @@ fn check_data(data: &DataSpec, faults: &mut Faults) {
                 format!("is {hold_out}; expected 0 or more and less than 1"),
             );
             faults.templates("data.templates", templates);
+            if let Some(Err(fault)) = subset.map(|subset| subset.check()) {
+                faults.add("data.subset", fault.to_string());
+            }
         }
     }
 }
@@ -226,6 +238,7 @@ fn check_method(method: &MethodSpec, faults: &mut Faults) {
             faults.not_negative("method.alpha", *alpha);
             faults.not_negative("method.beta", *beta);
         }
+        MethodSpec::Tes(spec) => spec.check(faults),
         MethodSpec::Coop(spec) => spec.check(faults),
         MethodSpec::Kgcoop(spec) => spec.check(faults),
         MethodSpec::Cocoop(spec) => spec.check(faults),
@@ -278,6 +291,7 @@ fn check_training(training: &TrainingConfig, faults: &mut Faults) {
     if let Warmup::Constant { rate } = training.schedule.rise {
         faults.positive("training.schedule.rise.rate", rate);
     }
+    training.augmentation.check(faults);
     if let Some(aggregation) = &training.aggregation {
         check_aggregation(aggregation, training, faults);
     }

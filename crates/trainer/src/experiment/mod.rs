@@ -3,12 +3,15 @@
 //! [`ExperimentSpec`] is what a person writes; [`Experiment`] is what the rest of the code sees, and exists
 //! only if every value makes sense.
 
+mod augmentation_check;
 mod check;
 mod ensemble_spec;
 mod mask_specs;
 mod parse;
 mod prompt_specs;
 mod spec;
+mod tes_specs;
+mod world_specs;
 
 pub use check::{Experiment, ExperimentFault, ExperimentFaults, check_training_config};
 pub use ensemble_spec::{EnsembleSpace, EnsembleSpec};
@@ -20,6 +23,8 @@ pub use prompt_specs::{
 pub use spec::{
     Averaged, DataSpec, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, ModelSpec, SolverSpec, WeightForm,
 };
+pub use tes_specs::{BertSpec, FeaturesSpec, NamedText, TesSpec, TextSpec};
+pub use world_specs::{FewShotSpec, LongTailedSpec};
 
 /// Raised whenever the numbers of a run change, so that older results are not mistaken for new ones.
 pub const RESULTS_VERSION: u32 = 2;

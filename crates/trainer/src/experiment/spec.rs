@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use regulus_clip::Precision;
+use regulus_datasets::Subset;
 use serde::{Deserialize, Serialize};
 
 use super::ensemble_spec::EnsembleSpec;
 use super::mask_specs::MaskTuningSpec;
 use super::prompt_specs::{CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, PromptsrcSpec, VptSpec};
+use super::tes_specs::TesSpec;
+use super::world_specs::{FewShotSpec, LongTailedSpec};
 use crate::training::TrainingConfig;
 
 /// One run: a model, data, a method and a seed.
@@ -39,6 +42,10 @@ pub struct ModelSpec {
     /// Side of the images in pixels, where it is not the model's own: the positional embedding is interpolated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<usize>,
+    /// A folder or weights file of an image encoder of any pre-training, which `tes` and `finetune` train in the place
+    /// of the model's image tower. The model then only writes texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backbone: Option<PathBuf>,
 }
 
 /// Training and test images.
@@ -65,6 +72,10 @@ pub enum DataSpec {
         #[serde(default)]
         development: bool,
     },
+    /// A few images per class in the built-in world.
+    WorldFewShot(FewShotSpec),
+    /// A long tail of classes in the built-in world.
+    WorldLongTailed(LongTailedSpec),
     /// Image folders on disk.
     Folder {
         /// The folder.
@@ -81,10 +92,13 @@ pub enum DataSpec {
         /// Prompt templates with `{}` for the class name (default "a photo of a {}").
         #[serde(default = "default_templates")]
         templates: Vec<String>,
+        /// Which of the training images are used, chosen by the seed (default: all).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subset: Option<Subset>,
     },
 }
 
-fn default_test_images() -> usize {
+pub(super) fn default_test_images() -> usize {
     2000
 }
 fn default_hold_out() -> f64 {
@@ -230,6 +244,8 @@ pub enum MethodSpec {
         #[serde(default)]
         beta: f64,
     },
+    /// Fine-tuning guided by the texts of the classes.
+    Tes(TesSpec),
     /// Context vectors in the text.
     Coop(CoopSpec),
     /// Context vectors near the hand-written prompts.
@@ -266,6 +282,7 @@ impl DataSpec {
         match self {
             Self::WorldBias { .. } => Some(&["id", "ood"]),
             Self::WorldBaseToNovel { .. } => Some(&["base", "novel"]),
+            Self::WorldFewShot(_) | Self::WorldLongTailed(_) => Some(&["test"]),
             Self::Folder { .. } => None,
         }
     }
@@ -275,11 +292,14 @@ impl DataSpec {
         match self {
             Self::WorldBias { strength, .. } => format!("world-bias-{strength}"),
             Self::WorldBaseToNovel { .. } => "world-base-to-novel".into(),
-            Self::Folder { path, test_domains, .. } => {
+            Self::WorldFewShot(spec) => format!("world-few-shot-{}", spec.shots),
+            Self::WorldLongTailed(spec) => format!("world-long-tailed-{}-{}", spec.largest, spec.ratio),
+            Self::Folder { path, test_domains, subset, .. } => {
                 let name = path.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy());
                 let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
                 let domains: String = test_domains.iter().map(|domain| format!("-{domain}")).collect();
-                format!("{name}{domains}")
+                let subset = subset.map(|subset| format!("-{subset}")).unwrap_or_default();
+                format!("{name}{domains}{subset}")
             }
         }
     }
@@ -306,6 +326,7 @@ impl MethodSpec {
             Self::Proreg { form: WeightForm::Exp10, .. } => format!("{name}-exp10"),
             Self::Proreg { form: WeightForm::Power, .. } => format!("{name}-power"),
             Self::MaskTuning(spec) => spec.label().to_owned(),
+            Self::Tes(spec) => spec.label(),
             _ => name.to_owned(),
         }
     }
@@ -319,6 +340,7 @@ impl MethodSpec {
             Self::Kd { .. } => "kd",
             Self::Proreg { .. } => "proreg",
             Self::L2Sp { .. } => "l2-sp",
+            Self::Tes(_) => "tes",
             Self::Coop(_) => "coop",
             Self::Kgcoop(_) => "kgcoop",
             Self::Cocoop(_) => "cocoop",
@@ -331,13 +353,14 @@ impl MethodSpec {
     }
 
     /// The names that recipes may write.
-    pub const NAMES: [&'static str; 14] = [
+    pub const NAMES: [&'static str; 15] = [
         "zero-shot",
         "linear-probe",
         "finetune",
         "kd",
         "proreg",
         "l2-sp",
+        "tes",
         "coop",
         "kgcoop",
         "cocoop",
@@ -352,7 +375,7 @@ impl MethodSpec {
     /// trained on.
     pub fn reads_class_names(&self) -> bool {
         match self {
-            Self::LinearProbe { .. } => false,
+            Self::LinearProbe { .. } | Self::Tes(_) => false,
             Self::Finetune { head, .. }
             | Self::Kd { head, .. }
             | Self::Proreg { head, .. }

@@ -1,5 +1,5 @@
-//! A trained linear layer beside the frozen model: CoCoOp's meta-net, MaPLe's coupling and the promptless head are made
-//! of these.
+//! A trained linear layer beside or on top of a model: CoCoOp's meta-net, MaPLe's coupling, the promptless head, and
+//! classifier and projection of a fine-tuned encoder are made of these.
 
 use burn::tensor::{Device, Tensor};
 use regulus_images::random::Stream;
@@ -15,6 +15,11 @@ pub(super) struct LinearLayer {
 }
 
 impl LinearLayer {
+    /// Whether a parameter of this name belongs to the layer.
+    pub(super) fn owns(&self, name: &str) -> bool {
+        name.strip_prefix(self.name.as_str()).is_some_and(|part| part.starts_with('.'))
+    }
+
     fn leaf(&self, part: &str) -> String {
         format!("{}.{part}", self.name)
     }

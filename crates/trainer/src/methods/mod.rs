@@ -1,5 +1,6 @@
 //! The methods, one file each.
 
+mod encoder_tuning;
 mod finetune;
 mod head;
 mod lbfgs;
@@ -8,8 +9,8 @@ mod linear_probe;
 mod masks;
 mod promptless;
 pub mod prompts;
-mod tes;
 
+pub use encoder_tuning::{EncoderTuning, ImageEncoder, Supervision};
 pub use finetune::{FineTune, Regulariser};
 pub use head::{Head, HeadStart};
 pub use lbfgs::{LogisticRegression, ProbeError, fit_logistic_regression};
@@ -19,4 +20,3 @@ pub use masks::{
     MaskTargets, MaskTuning, MaskedWeight, Measure, SeededDraws, TensorImportance, importance_by_change,
     importance_by_gradient, weight_group,
 };
-pub use tes::{ImageEncoder, Tes, TesError, TesHead};

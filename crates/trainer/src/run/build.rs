@@ -5,6 +5,7 @@ use regulus_clip::{Pretrained, TokenizeError};
 use regulus_datasets::Task;
 use regulus_losses::TeacherWeight;
 
+use super::build_encoder::EncoderBuilder;
 use super::build_masks::mask_tuning;
 use super::build_prompts::PromptBuilder;
 use super::{Materials, RunError};
@@ -26,6 +27,7 @@ pub(super) fn method(
     training_images: &ImageSet<'_>,
 ) -> Result<Box<dyn Method>, RunError> {
     let Materials { pretrained, task, .. } = materials;
+    let encoder = EncoderBuilder { materials, class_names, seed: spec.seed };
     let prompts = PromptBuilder { materials, class_names, seed: spec.seed };
     let tune = |head: &HeadSpec, regulariser| fine_tune(materials, class_names, spec.seed, head, regulariser);
     let method: Box<dyn Method> = match &spec.method {
@@ -43,6 +45,9 @@ pub(super) fn method(
                 SolverSpec::Sgd => Box::new(probe),
                 SolverSpec::Lbfgs => Box::new(fitted(probe, task, training_images, c.unwrap_or(DEFAULT_C))?),
             }
+        }
+        MethodSpec::Finetune { label_smoothing, .. } if materials.backbone.is_some() => {
+            Box::new(encoder.by_labels(*label_smoothing))
         }
         MethodSpec::Finetune { head, label_smoothing } => {
             let smoothed = Regulariser::LabelSmoothing { epsilon: *label_smoothing };
@@ -65,6 +70,7 @@ pub(super) fn method(
         MethodSpec::L2Sp { head, alpha, beta } => {
             Box::new(tune(head, Regulariser::L2Sp { alpha: *alpha, beta: *beta })?)
         }
+        MethodSpec::Tes(spec) => Box::new(encoder.tes(spec)?),
         MethodSpec::Coop(spec) => Box::new(prompts.coop(spec)?),
         MethodSpec::Kgcoop(spec) => Box::new(prompts.kgcoop(spec)?),
         MethodSpec::Cocoop(spec) => Box::new(prompts.cocoop(spec)?),

@@ -6,15 +6,22 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use regulus_clip::{LoadError, Precision, Pretrained, ResolutionError, TokenizeError};
-use regulus_datasets::folders::{self, FolderError, FolderListing, FolderReport, FolderRequest};
-use regulus_datasets::world::{TestSet, TestSize, base_to_novel_task, bias_task};
-use regulus_datasets::{LabelledImages, Task};
-use regulus_images::{Preprocess, RgbImage};
+use regulus_clip::{
+    BackboneError, LoadError, LoadedBackbone, Precision, Pretrained, ResolutionError, TokenizeError,
+};
+use regulus_datasets::folders::{
+    self, FolderError, FolderListing, FolderReport, FolderRequest, LoadedFolder,
+};
+use regulus_datasets::world::{
+    TestSet, TestSize, base_to_novel_task, bias_task, few_shot_task, long_tailed_task,
+};
+use regulus_datasets::{LabelledImages, Originals, Task};
+use regulus_images::Preprocess;
 
 use super::Progress;
+use crate::class_texts::{ClassTexts, TextError};
 use crate::device::{PrecisionError, check_precision};
-use crate::experiment::{DataSpec, Experiment};
+use crate::experiment::{DataSpec, Experiment, MethodSpec, TextSpec};
 use crate::prompts::tokenize;
 
 /// Bytes that decoded images may take in memory.
@@ -32,6 +39,12 @@ pub enum DataError {
     /// The model cannot be brought to the resolution that was asked for.
     #[error("`model.resolution`: {0}")]
     Resolution(#[from] ResolutionError),
+    /// The image encoder that takes the place of the model's.
+    #[error("`model.backbone`: {0}")]
+    Backbone(#[from] BackboneError),
+    /// The texts that guide a method.
+    #[error(transparent)]
+    Texts(#[from] TextError),
     /// The device lacks the number format that was asked for.
     #[error("`training.precision`: {0}")]
     Precision(#[from] PrecisionError),
@@ -66,6 +79,8 @@ pub struct Inputs {
 enum Source {
     World { strength: f64, size: TestSize },
     WorldBaseToNovel { size: TestSize },
+    WorldFewShot { shots: usize, size: TestSize },
+    WorldLongTailed { largest: usize, ratio: f64, size: TestSize },
     Folder { listing: FolderListing, templates: Vec<String> },
 }
 
@@ -77,16 +92,26 @@ impl Inputs {
     /// [`DataError`] with the path at fault.
     pub fn check(experiment: &Experiment, backend: &str) -> Result<Self, DataError> {
         let spec = experiment.spec();
+        let size = |images: usize, development: bool| {
+            let set = if development { TestSet::Development } else { TestSet::Final };
+            TestSize { images, set }
+        };
         let source = match &spec.data {
             DataSpec::WorldBias { strength, test_images, development } => {
-                let set = if *development { TestSet::Development } else { TestSet::Final };
-                Source::World { strength: *strength, size: TestSize { images: *test_images, set } }
+                Source::World { strength: *strength, size: size(*test_images, *development) }
             }
             DataSpec::WorldBaseToNovel { test_images, development } => {
-                let set = if *development { TestSet::Development } else { TestSet::Final };
-                Source::WorldBaseToNovel { size: TestSize { images: *test_images, set } }
+                Source::WorldBaseToNovel { size: size(*test_images, *development) }
             }
-            DataSpec::Folder { path, train_domains, test_domains, hold_out, templates } => {
+            DataSpec::WorldFewShot(data) => {
+                Source::WorldFewShot { shots: data.shots, size: size(data.test_images, data.development) }
+            }
+            DataSpec::WorldLongTailed(data) => Source::WorldLongTailed {
+                largest: data.largest,
+                ratio: data.ratio,
+                size: size(data.test_images, data.development),
+            },
+            DataSpec::Folder { path, train_domains, test_domains, hold_out, templates, subset } => {
                 let listing = folders::scan(&FolderRequest {
                     train_domains: train_domains.clone(),
                     test_domains: test_domains.clone(),
@@ -96,13 +121,23 @@ impl Inputs {
                 if listing.tests.is_empty() {
                     return Err(DataError::NothingToTest { path: path.clone() });
                 }
+                let listing = match subset {
+                    Some(subset) => listing.with_training_subset(subset, spec.seed),
+                    None => listing,
+                };
                 Source::Folder { listing, templates: templates.clone() }
             }
         };
-        let model = Pretrained::fingerprint(&spec.model.path)?;
+        let mut model = Pretrained::fingerprint(&spec.model.path)?;
+        if let Some(path) = &spec.model.backbone {
+            model += &LoadedBackbone::fingerprint(path)?;
+        }
+        if let MethodSpec::Tes(tes) = &spec.method {
+            model += &ClassTexts::fingerprint(&tes.text)?;
+        }
         let data = match &source {
-            Source::World { .. } | Source::WorldBaseToNovel { .. } => "world".to_owned(),
             Source::Folder { listing, .. } => listing.fingerprint(),
+            _ => "world".to_owned(),
         };
         let identity = experiment.identity(&model, &data, &device_kind(backend, spec.precision()))?;
         Ok(Self { identity, source, backend: backend.to_owned(), commit: None })
@@ -133,25 +168,52 @@ impl Inputs {
         };
         let clip = pretrained.clip.clone().computing_in(spec.precision());
         let pretrained = Pretrained { clip, ..pretrained };
-        let preprocess = &pretrained.preprocess;
-        let (task, report) = match self.source {
-            Source::World { strength, size } => {
-                (for_model(bias_task(strength, spec.seed, size), preprocess), None)
-            }
-            Source::WorldBaseToNovel { size } => {
-                (for_model(base_to_novel_task(spec.seed, size), preprocess), None)
+        let backbone =
+            spec.model.backbone.as_ref().map(|path| LoadedBackbone::load(path, device)).transpose()?;
+        let texts = match &spec.method {
+            MethodSpec::Tes(tes) => ClassTexts::load(&tes.text, device)?,
+            _ => ClassTexts::load(&TextSpec::default(), device)?,
+        };
+        let preprocess = backbone.as_ref().map_or(&pretrained.preprocess, |loaded| &loaded.preprocess);
+        let readable = |names: &[String], templates: &[String]| {
+            texts.check(&pretrained, names, templates.first().map_or("{}", String::as_str))
+        };
+        let of_world = |task: Task| -> Result<_, DataError> {
+            readable(&task.class_names, &task.templates)?;
+            let (task, resized_from) = for_model(task, preprocess);
+            Ok((task, resized_from, None))
+        };
+        let (task, resized_from, report) = match self.source {
+            Source::World { strength, size } => of_world(bias_task(strength, spec.seed, size))?,
+            Source::WorldBaseToNovel { size } => of_world(base_to_novel_task(spec.seed, size))?,
+            Source::WorldFewShot { shots, size } => of_world(few_shot_task(shots, spec.seed, size))?,
+            Source::WorldLongTailed { largest, ratio, size } => {
+                of_world(long_tailed_task(largest, ratio, spec.seed, size))?
             }
             Source::Folder { listing, templates } => {
                 let names: Vec<String> = listing.classes.iter().map(|class| class.prompt.clone()).collect();
                 tokenize(&pretrained, &names, &templates)?;
+                readable(&names, &templates)?;
                 let tell = |done, total| progress(Progress::Data { done, total });
-                let (task, report) = folders::load(&listing, preprocess, IMAGE_MEMORY, &tell)?;
-                (Task { templates, ..task }, Some(report))
+                let LoadedFolder { task, originals, report } =
+                    folders::load(&listing, preprocess, IMAGE_MEMORY, &tell)?;
+                let originals: Box<dyn Originals> = Box::new(originals);
+                (Task { templates, ..task }, Some(originals), Some(report))
             }
         };
         let Self { identity, backend, commit, .. } = self;
         let device_kind = device_kind(&backend, spec.precision());
-        Ok(Materials { pretrained, task, report, identity, device_kind, commit })
+        Ok(Materials {
+            pretrained,
+            backbone,
+            texts,
+            task,
+            resized_from,
+            report,
+            identity,
+            device_kind,
+            commit,
+        })
     }
 }
 
@@ -165,8 +227,14 @@ fn device_kind(backend: &str, precision: Precision) -> String {
 pub struct Materials {
     /// The frozen model.
     pub pretrained: Pretrained,
+    /// The image encoder that takes the place of the model's image tower, if one does.
+    pub backbone: Option<LoadedBackbone>,
+    /// What makes features of the classes' texts, for methods that are guided by them.
+    pub texts: ClassTexts,
     /// Images and class names.
     pub task: Task,
+    /// The training images before they were resized, where they are not those of `task`.
+    pub resized_from: Option<Box<dyn Originals>>,
     /// What was skipped or odd among images on disk.
     pub report: Option<FolderReport>,
     /// Identity of the experiment.
@@ -177,19 +245,31 @@ pub struct Materials {
     pub commit: Option<String>,
 }
 
-/// Resizes the world's images to what a model expects; the world's own CLIP takes them as they are.
-fn for_model(mut task: Task, preprocess: &Preprocess) -> Task {
+impl Materials {
+    /// The training images before they were resized.
+    pub fn originals(&self) -> &dyn Originals {
+        self.resized_from.as_deref().unwrap_or(&self.task.train)
+    }
+
+    /// How images are prepared for the encoder that reads them.
+    pub fn preprocess(&self) -> &Preprocess {
+        self.backbone.as_ref().map_or(&self.pretrained.preprocess, |loaded| &loaded.preprocess)
+    }
+}
+
+/// Resizes the world's images to what a model expects, and keeps what the training images were before; those that are
+/// made for the world take them as they are.
+fn for_model(mut task: Task, preprocess: &Preprocess) -> (Task, Option<Box<dyn Originals>>) {
+    let side = task.train.side;
+    if (preprocess.resize, preprocess.crop) == (side, side) {
+        return (task, None);
+    }
     let resized = |images: &LabelledImages| {
-        let squares = (0..images.len()).flat_map(|index| {
-            let pixels = images.image(index).to_vec();
-            let image = RgbImage { width: images.side, height: images.side, pixels };
-            preprocess.square(&image).pixels
-        });
+        let squares = (0..images.len()).flat_map(|index| preprocess.square(&images.rgb_image(index)).pixels);
         LabelledImages { side: preprocess.crop, pixels: squares.collect(), labels: images.labels.clone() }
     };
-    if task.train.side != preprocess.crop {
-        task.train = resized(&task.train);
-        task.tests.iter_mut().for_each(|split| split.images = resized(&split.images));
-    }
-    task
+    task.tests.iter_mut().for_each(|split| split.images = resized(&split.images));
+    let train = resized(&task.train);
+    let originals = std::mem::replace(&mut task.train, train);
+    (task, Some(Box::new(originals)))
 }

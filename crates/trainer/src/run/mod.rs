@@ -1,6 +1,7 @@
 //! One experiment from start to end: data, model, method, training, evaluation, files.
 
 mod build;
+mod build_encoder;
 mod build_masks;
 mod build_prompts;
 mod ensemble;
@@ -25,6 +26,7 @@ use resumable::Earlier;
 use crate::adapter::{self, AdapterCard, AdapterError};
 use crate::batches::{BatchSource, ImageSet, Sampler};
 use crate::checkpoint::CheckpointError;
+use crate::class_texts::TextError;
 use crate::evaluate::{logits_of, score};
 use crate::experiment::{Experiment, ExperimentSpec};
 use crate::files;
@@ -62,6 +64,9 @@ pub enum RunError {
         /// The method.
         method: &'static str,
     },
+    /// The texts of the classes cannot be made features.
+    #[error(transparent)]
+    Texts(#[from] TextError),
     /// A split asks for classes that the method does not know.
     #[error(
         "the split {split} has classes of its own, and {method} has outputs for its training classes only"
@@ -221,7 +226,7 @@ pub fn run(
     }
 
     let trained = Trained { spec: experiment.spec(), method: method.as_ref(), parameters: &parameters };
-    let preprocess = &materials.pretrained.preprocess;
+    let preprocess = materials.preprocess();
     let image_set = |images| ImageSet { images, preprocess, device };
     let evaluation = evaluate(&trained, materials, &image_set, &mut work.recorder, control.progress)?;
     if !parameters.is_empty() {
@@ -229,6 +234,7 @@ pub fn run(
             experiment: materials.identity.clone(),
             recipe,
             base_sha256: materials.pretrained.sha256.clone(),
+            backbone_sha256: materials.backbone.as_ref().map(|loaded| loaded.sha256.clone()),
             class_names: materials.task.class_names.clone(),
             templates: materials.task.templates.clone(),
             preprocess: preprocess.clone(),
@@ -239,7 +245,7 @@ pub fn run(
                 .map(|split| (split.split.clone(), split.scores.accuracy))
                 .collect(),
         };
-        adapter::save(&folder.join("adapter.safetensors"), &parameters, &card)?;
+        adapter::save(&folder.join("adapter.safetensors"), &parameters, &method.buffers(), &card)?;
     }
     if let Some(report) = &materials.report {
         outcome::write_json(&folder.join("data.json"), report)?;
@@ -264,16 +270,16 @@ fn build_and_train(
     device: &Device,
     train: &mut Train<'_>,
 ) -> Result<(Box<dyn Method>, Parameters), RunError> {
-    let Materials { pretrained, task, .. } = materials;
-    let images = ImageSet { images: &task.train, preprocess: &pretrained.preprocess, device };
+    let task = &materials.task;
+    let images = ImageSet { images: &task.train, preprocess: materials.preprocess(), device };
     let spec = experiment.spec();
     let mut method = build::method(spec, materials, &task.class_names, &images)?;
     let Some(config) = &spec.training else {
         let parameters = method.parameters();
         return Ok((method, parameters));
     };
-    let (batch, augmentation) = (config.batch, config.augmentation);
-    let sampler = Sampler { images, seed: spec.seed, batch, augmentation };
+    let (batch, augmentation) = (config.batch, config.augmentation.clone());
+    let sampler = Sampler { images, originals: materials.originals(), seed: spec.seed, batch, augmentation };
     let parameters = train(method.as_mut(), &sampler, config)?;
     Ok((method, parameters))
 }
@@ -316,6 +322,9 @@ fn evaluate<'a>(
         let scores = score(&logits, &split.images.labels, class_names.len());
         recorder.score(&split.name, "accuracy", scores.accuracy)?;
         recorder.score(&split.name, "mean_class_accuracy", scores.mean_class_accuracy)?;
+        if scores.lacks_a_class() {
+            recorder.score(&split.name, "mean_class_accuracy_official", f64::NAN)?;
+        }
         if !sweep.is_empty() {
             let zero_shot = build::zero_shot(materials, class_names)?;
             let frozen = logits_of(&zero_shot, &zero_shot.parameters(), &images);

@@ -71,12 +71,12 @@ pub struct Outcome {
     pub seconds: f64,
     /// Scores by split.
     pub splits: Vec<SplitScores>,
-    /// Scores of the mixtures with the zero-shot model, in the order of the experiment's shares.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ensemble: Vec<EnsembleScores>,
     /// What the method says of its trained parameters; see [`Method::facts`](crate::method::Method::facts).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, f64>,
+    /// Scores of the mixtures with the zero-shot model, in the order of the experiment's shares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ensemble: Vec<EnsembleScores>,
 }
 
 /// What testing ended with.

@@ -42,8 +42,9 @@ fn trained(method: &mut dyn Method, config: &TrainingConfig) -> (Parameters, Vec
     let pixels = (0..14 * 16 * 16 * 3).map(|value| (value * 37 % 251) as u8).collect();
     let images = LabelledImages { side: 16, pixels, labels: (0..14).map(|index| index % 5).collect() };
     let (preprocess, device) = (Preprocess::clip(16), device());
-    let images = ImageSet { images: &images, preprocess: &preprocess, device: &device };
-    let sampler = Sampler { images, seed: 4, batch: config.batch, augmentation: config.augmentation };
+    let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
+    let (batch, augmentation) = (config.batch, config.augmentation.clone());
+    let sampler = Sampler { images: set, originals: &images, seed: 4, batch, augmentation };
     assert_eq!(config.augmentation, Augmentation::Flip);
     let mut recorder = Recorder::in_memory();
     let parameters = train(method, &sampler, config, &mut recorder, &mut |_| {}).unwrap();

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use regulus_trainer::experiment::{EnsembleSpace, Experiment, parse_toml};
-use regulus_trainer::run::{Control, EnsembleScores, Inputs, Outcome, run};
+use regulus_trainer::run::{EnsembleScores, Inputs, Outcome};
 
-use crate::support::device;
+use crate::support::{device, ran_unwatched};
 
 const PROREG: &str = r#"{ name = "proreg", form = "prob", alpha = 2.0 }
 [training]
@@ -30,9 +30,7 @@ fn outcome(data: &str, method: &str, ensemble: &str) -> (Outcome, Vec<serde_json
     let experiment = experiment(data, method, ensemble).unwrap();
     let inputs = Inputs::check(&experiment, "cpu").unwrap();
     let materials = inputs.load(&experiment, &device, &|_| {}).unwrap();
-    let mut unwatched = (|_| {}, |_: &str| {});
-    let control = Control::watching(&mut unwatched.0, &mut unwatched.1);
-    let outcome = run(&experiment, &materials, folder.path(), &device, control).unwrap();
+    let outcome = ran_unwatched(&experiment, &materials, folder.path()).unwrap();
     assert_eq!(Outcome::load(folder.path()).unwrap().unwrap().ensemble, outcome.ensemble);
     let metrics = std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
     let lines = metrics.lines().map(|line| serde_json::from_str(line).unwrap());

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod accumulation;
+mod encoder_runs;
+mod encoder_tuning;
 mod ensemble;
 mod masks;
 mod objectives;
+mod originals;
 mod precision;
 mod prompts;
 mod support;
-mod tes;
 mod world_clip;
 mod your_own_method;

@@ -36,7 +36,7 @@ fn loss(method: &FineTune, parameters: &Parameters, batch: &Batch) -> f64 {
 fn label_smoothing_mixes_in_the_uniform_distribution() {
     let (common, device) = (Case::open("common"), device());
     let clip = tiny_clip(&common, &device);
-    let batch = RecordedBatches { common: &common, device: &device }.batch(0).unwrap();
+    let batch = RecordedBatches { common: &common, device: &device }.at(0).unwrap();
     let smoothed =
         method(&common, &clip, HeadInit::Prompt, Regulariser::LabelSmoothing { epsilon: SMOOTHING });
     let parameters = smoothed.parameters();
@@ -58,7 +58,7 @@ fn label_smoothing_mixes_in_the_uniform_distribution() {
 fn the_spring_is_slack_at_the_start_and_pulls_back_after() {
     let (common, device) = (Case::open("common"), device());
     let clip = tiny_clip(&common, &device);
-    let batch = RecordedBatches { common: &common, device: &device }.batch(0).unwrap();
+    let batch = RecordedBatches { common: &common, device: &device }.at(0).unwrap();
     let (alpha, beta) = (0.5, 0.25);
     for head in [HeadInit::Prompt, HeadInit::Fresh, HeadInit::Promptless] {
         let plain = method(&common, &clip, head, Regulariser::None);
@@ -94,14 +94,15 @@ fn a_cached_teacher_says_what_the_teacher_says() {
     let images = LabelledImages { side: 16, pixels, labels: (0..12).map(|index| index % 5).collect() };
     let preprocess = Preprocess::clip(16);
     let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
-    let sampler = Sampler { images: set, seed: 4, batch: 4, augmentation: Augmentation::None };
+    let sampler =
+        Sampler { images: set, originals: &images, seed: 4, batch: 4, augmentation: Augmentation::None };
     let regulariser = Regulariser::ProReg { form: TeacherWeight::Prob, alpha: 2.0, temperature: 1.0 };
     let asking = method(&common, &clip, HeadInit::Prompt, regulariser);
     let mut caching = asking.clone();
     caching.prepare(&sampler.unchanging().unwrap());
     let parameters = asking.parameters().map(|_, leaf| leaf.value.clone() * 1.01);
     for step in 0..3 {
-        let batch = sampler.batch(step).unwrap();
+        let batch = sampler.batch(step).unwrap().unwrap();
         let (one, other) = (loss(&asking, &parameters, &batch), loss(&caching, &parameters, &batch));
         compare("loss", &[one], &[other], 1e-5);
     }
@@ -111,7 +112,7 @@ fn a_cached_teacher_says_what_the_teacher_says() {
 fn a_promptless_head_is_trained_with_the_tower() {
     let (common, device) = (Case::open("common"), device());
     let clip = tiny_clip(&common, &device);
-    let batch = RecordedBatches { common: &common, device: &device }.batch(0).unwrap();
+    let batch = RecordedBatches { common: &common, device: &device }.at(0).unwrap();
     let regularisers = [
         Regulariser::None,
         Regulariser::ConstantDistillation { alpha: 0.5, temperature: 1.0 },

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use regulus_clip::Precision;
-use regulus_trainer::batches::BatchSource;
 use regulus_trainer::experiment::{Experiment, parse_toml};
 use regulus_trainer::method::Method;
 use regulus_trainer::methods::{MaskPart, MaskSettings, MaskTargets, MaskTuning, SeededDraws};
@@ -91,7 +90,7 @@ fn every_method_trains_in_sixteen_bits() {
 #[test]
 fn masks_stay_in_f32() {
     let (common, device) = (Case::open("common"), device());
-    let batch = RecordedBatches { common: &common, device: &device }.batch(0).unwrap();
+    let batch = RecordedBatches { common: &common, device: &device }.at(0).unwrap();
     let step = |precision| {
         let clip = tiny_clip(&common, &device);
         let features = text_features(&clip, &[token_rows(&common, "tokens")], Averaging::UnitFirst);

@@ -38,7 +38,7 @@ impl Setting {
     }
 
     fn batch(&self) -> Batch {
-        RecordedBatches { common: &self.common, device: &device() }.batch(0).unwrap()
+        RecordedBatches { common: &self.common, device: &device() }.at(0).unwrap()
     }
 
     fn context(&self, settings: ContextSettings) -> Result<ContextPrompts, PromptError> {
@@ -170,7 +170,8 @@ fn image_features_that_are_kept_change_nothing() {
     let images = LabelledImages { side: 16, pixels, labels: (0..12).map(|index| index % 5).collect() };
     let (preprocess, device) = (Preprocess::clip(16), device());
     let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
-    let sampler = Sampler { images: set, seed: 4, batch: 4, augmentation: Augmentation::None };
+    let sampler =
+        Sampler { images: set, originals: &images, seed: 4, batch: 4, augmentation: Augmentation::None };
     let both = Depth { layers: 2, vectors: 2 };
     let texts = normalise(setting.written());
     let regulariser = PromptRegulariser::SelfRegulating { weights: PromptSrcWeights::default(), texts };
@@ -192,7 +193,7 @@ fn image_features_that_are_kept_change_nothing() {
         keeping.prepare(&sampler.unchanging().unwrap());
         let parameters = moved(&asking.parameters());
         for step in 0..2 {
-            let batch = sampler.batch(step).unwrap();
+            let batch = sampler.batch(step).unwrap().unwrap();
             let expected = loss(asking.as_ref(), &parameters, &batch);
             compare("loss", &[loss(keeping.as_ref(), &parameters, &batch)], &[expected], 1e-5);
         }

@@ -2,12 +2,15 @@
 //! steps, and what losses, parameters and logits became.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use regulus_clip::{Activation, Clip, ClipConfig, ImageConfig, Pooling, TextConfig, VitConfig};
+use regulus_images::FileError;
 use regulus_trainer::batches::{Batch, BatchSource, ImageSet};
 use regulus_trainer::device::by_name;
+use regulus_trainer::experiment::Experiment;
+use regulus_trainer::run::{Control, Materials, Outcome, RunError, run};
 use safetensors::{Dtype, SafeTensors};
 
 /// The device under test: the first of `REGULUS_TEST_DEVICES`, or `flex`.
@@ -134,8 +137,9 @@ pub struct RecordedBatches<'a> {
     pub device: &'a Device,
 }
 
-impl BatchSource for RecordedBatches<'_> {
-    fn batch(&self, step: usize) -> Option<Batch> {
+impl RecordedBatches<'_> {
+    /// The batch of one step, if that is recorded.
+    pub fn at(&self, step: usize) -> Option<Batch> {
         let (labels, shape) = self.common.values("labels");
         let (steps, size) = (shape[0], shape[1]);
         if step >= steps {
@@ -150,6 +154,12 @@ impl BatchSource for RecordedBatches<'_> {
             epoch: step / 2,
             step,
         })
+    }
+}
+
+impl BatchSource for RecordedBatches<'_> {
+    fn batch(&self, step: usize) -> Result<Option<Batch>, FileError> {
+        Ok(self.at(step))
     }
 
     fn steps_per_epoch(&self) -> usize {
@@ -171,4 +181,14 @@ pub fn compare(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
 
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data_as::<f32>().iter::<f32>().map(f64::from).collect()
+}
+
+/// A whole run that nobody watches.
+pub fn ran_unwatched(
+    experiment: &Experiment,
+    materials: &Materials,
+    folder: &Path,
+) -> Result<Outcome, RunError> {
+    let (mut progress, mut notice) = (|_| {}, |_: &str| {});
+    run(experiment, materials, folder, &device(), Control::watching(&mut progress, &mut notice))
 }

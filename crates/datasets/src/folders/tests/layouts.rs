@@ -2,6 +2,7 @@
 
 use super::super::{ClassName, Layout};
 use super::*;
+use crate::Subset;
 
 fn raw_and_prompt(listing: &FolderListing) -> Vec<(&str, &str)> {
     listing.classes.iter().map(|ClassName { raw, prompt }| (raw.as_str(), prompt.as_str())).collect()
@@ -162,4 +163,20 @@ fn file_names_need_not_be_utf8_but_class_names_must() {
     let flat = Folder::new();
     flat.image(odd(b"train/\xff_1.png"));
     assert!(matches!(flat.refused(), FolderError::ClassName { .. }));
+}
+
+#[test]
+fn a_subset_is_taken_of_the_training_images_alone() {
+    let folder = Folder::with_classes(&["ant", "bear"], 20);
+    let whole = folder.scan();
+    let kept = |subset: Subset, seed| whole.clone().with_training_subset(&subset, seed);
+    let few = kept(Subset::Shots(2), 1);
+    assert_eq!(few.splits().map(|split| split.files.len()).collect::<Vec<_>>(), [4, 4, 40]);
+    assert_eq!(few.tests, whole.tests);
+    let more = names(&kept(Subset::Shots(5), 1).train);
+    assert!(names(&few.train).iter().all(|name| more.contains(name)));
+    assert!(names(&few.train).is_sorted());
+    assert_ne!(names(&few.train), names(&kept(Subset::Shots(2), 2).train));
+    assert_ne!(few.fingerprint(), whole.fingerprint());
+    assert_eq!(kept(Subset::Fraction(1.0), 1), whole);
 }

@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 use regulus_images::{Oddity, decode};
 
+use crate::Originals;
+
 use super::*;
 
 fn pool(threads: usize) -> rayon::ThreadPool {
@@ -43,6 +45,22 @@ fn broken_files_are_skipped_and_named() {
     let first = decode(&std::fs::read(folder.path("test/cat/1.png")).unwrap()).unwrap().image;
     assert_eq!(test.images.image(0), Preprocess::clip(8).square(&first).pixels);
     assert_eq!(test.images.pixels.len(), 22 * 8 * 8 * 3);
+}
+
+#[test]
+fn every_training_image_has_its_original() {
+    let folder = Folder::with_classes(&["cat", "dog"], 12);
+    folder.write("train/cat/3.png", b"broken");
+    let LoadedFolder { task, originals, .. } = load_all(&folder.scan()).unwrap();
+    assert_eq!(originals.0.len(), task.train.len());
+    for index in 0..task.train.len() {
+        let original = originals.original(index).unwrap();
+        assert_eq!((original.width, original.height), (9, 7));
+        assert_eq!(task.train.image(index), Preprocess::clip(8).square(&original).pixels);
+    }
+    std::fs::remove_file(&originals.0[1]).unwrap();
+    let error = originals.original(1).unwrap_err();
+    assert_eq!(error.path, originals.0[1]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use regulus_images::{Preprocess, RgbImage, encode_png};
 use tempfile::TempDir;
 
-use super::{FolderError, FolderListing, FolderReport, FolderRequest, load, scan};
+use super::{FolderError, FolderListing, FolderReport, FolderRequest, LoadedFolder, load, scan};
 use crate::Task;
 
 /// A folder that is deleted when the test ends.
@@ -82,7 +82,8 @@ impl Folder {
     }
 
     fn load(&self) -> (Task, FolderReport) {
-        load_all(&self.scan()).unwrap()
+        let LoadedFolder { task, report, .. } = load_all(&self.scan()).unwrap();
+        (task, report)
     }
 }
 
@@ -92,7 +93,7 @@ fn png(path: &Path) -> Vec<u8> {
     encode_png(&RgbImage::new(9, 7, pixels).unwrap()).unwrap()
 }
 
-fn load_all(listing: &FolderListing) -> Result<(Task, FolderReport), FolderError> {
+fn load_all(listing: &FolderListing) -> Result<LoadedFolder, FolderError> {
     load(listing, &Preprocess::clip(8), 1 << 20, &|_, _| {})
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use regulus_clip::{Clip, ClipConfig, ImageConfig, ResNetConfig, TextConfig};
 use regulus_images::random::Stream;
-use regulus_trainer::batches::{Batch, BatchSource};
+use regulus_trainer::batches::Batch;
 use regulus_trainer::methods::{
     GradientDropout, MaskPart, MaskSettings, MaskTargets, MaskTuning, SeededDraws,
 };
@@ -22,7 +22,7 @@ pub fn tiny_vit(device: &Device) -> (ZeroShot, Batch) {
     let common = Case::open("common");
     let clip = tiny_clip(&common, device);
     let features = text_features(&clip, &[token_rows(&common, "tokens")], Averaging::UnitFirst);
-    let batch = RecordedBatches { common: &common, device }.batch(0).unwrap();
+    let batch = RecordedBatches { common: &common, device }.at(0).unwrap();
     (ZeroShot::new(clip, features), batch)
 }
 

@@ -5,12 +5,13 @@ use std::path::Path;
 use burn::tensor::Device;
 use regulus_clip::{Clip, ClipConfig, ImageConfig, Pretrained, ResNetConfig};
 use regulus_datasets::world::{TestSet, TestSize, base_to_novel_task};
+use regulus_trainer::class_texts::ClassTexts;
 use regulus_trainer::experiment::{Experiment, parse_toml};
 use regulus_trainer::methods::{MaskError, Measure};
-use regulus_trainer::run::{Control, Materials, Outcome, RunError, importance, run};
+use regulus_trainer::run::{Materials, Outcome, RunError, importance};
 
 use super::models::without_zeros;
-use crate::support::device;
+use crate::support::{device, ran_unwatched};
 
 fn experiment(method: &str, rule: &str) -> Experiment {
     let text = format!(
@@ -33,7 +34,10 @@ fn materials(residual: bool, device: &Device) -> Materials {
     }
     Materials {
         pretrained,
+        backbone: None,
+        texts: ClassTexts::Clip,
         task: base_to_novel_task(3, TestSize { images: 20, set: TestSet::Development }),
+        resized_from: None,
         report: None,
         identity: "test".into(),
         device_kind: "cpu-f32".into(),
@@ -45,9 +49,7 @@ fn outcome(method: &str, residual: bool) -> Result<Outcome, RunError> {
     let (folder, device) = (tempfile::tempdir().unwrap(), device());
     // Steps that take some masks, and not all, across the threshold.
     let experiment = experiment(method, "0.5");
-    let (mut progress, mut notice) = (|_| {}, |_: &str| {});
-    let control = Control::watching(&mut progress, &mut notice);
-    let ended = run(&experiment, &materials(residual, &device), folder.path(), &device, control)?;
+    let ended = ran_unwatched(&experiment, &materials(residual, &device), folder.path())?;
     let stored = Outcome::load(folder.path()).unwrap().unwrap();
     assert!(stored.facts.keys().eq(ended.facts.keys()));
     assert_eq!(stored.splits, ended.splits);

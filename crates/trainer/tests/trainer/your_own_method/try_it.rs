@@ -41,8 +41,13 @@ pub fn compare(model: &Path, device: &Device) -> Result<Vec<Compared>, Box<dyn E
     let zero_shot = ZeroShot::written(&pretrained, &task.class_names, &task.templates[..1])?;
     let mut method = BiasTuning::new(zero_shot.clone(), 0.5);
     let config: TrainingConfig = parse_toml(TRAINING, "TRAINING")?;
-    let (batch, augmentation) = (config.batch, config.augmentation);
-    let batches = Sampler { images: images(&task.train), seed: 1, batch, augmentation };
+    let batches = Sampler {
+        images: images(&task.train),
+        originals: &task.train,
+        seed: 1,
+        batch: config.batch,
+        augmentation: config.augmentation.clone(),
+    };
     let trained = train(&mut method, &batches, &config, &mut Recorder::in_memory(), &mut |_| {})?;
 
     let compared = task.tests.iter().map(|split| {

@@ -7,7 +7,7 @@ use crate::error::CaseError;
 use crate::methods::notes::Notes;
 use regulus_clip::Precision;
 use regulus_losses::{TeacherWeight, cross_entropy, teacher_weight};
-use regulus_trainer::batches::{Augmentation, BatchSource};
+use regulus_trainer::batches::Augmentation;
 use regulus_trainer::method::Method;
 use regulus_trainer::methods::{FineTune, Head, HeadStart, Regulariser};
 use regulus_trainer::optim::{Moments, Rule};
@@ -121,7 +121,7 @@ fn teacher_weights(
     let batches = start.batches()?;
     let mut found = Vec::new();
     for (step, parameters) in outcome.parameters.iter().enumerate() {
-        let Some(batch) = batches.batch(step) else { break };
+        let Some(batch) = batches.at(step) else { break };
         let student = cross_entropy(method.logits(parameters, batch.pixels.clone()), batch.labels.clone());
         let frozen = cross_entropy(teacher.classify(batch.pixels), batch.labels);
         found.extend(host(&teacher_weight(FORM, student, frozen)).map_err(CaseError::Unsupported)?);

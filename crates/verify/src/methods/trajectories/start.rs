@@ -5,6 +5,7 @@ use crate::methods::notes::Notes;
 use crate::recorded::Recorded;
 use burn::tensor::{Device, Tensor, TensorData};
 use regulus_clip::{Activation, Clip, ClipConfig, ImageConfig, Pooling, TextConfig, VitConfig};
+use regulus_images::FileError;
 use regulus_trainer::batches::{Batch, BatchSource, ImageSet};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -119,8 +120,9 @@ pub(super) struct RecordedBatches {
     per_epoch: usize,
 }
 
-impl BatchSource for RecordedBatches {
-    fn batch(&self, step: usize) -> Option<Batch> {
+impl RecordedBatches {
+    /// The batch of one step, if that is recorded.
+    pub(super) fn at(&self, step: usize) -> Option<Batch> {
         let [steps, size, ..] = self.images.dims();
         let labels = self.labels.get(step * size..(step + 1) * size)?;
         (step < steps).then(|| Batch {
@@ -130,6 +132,12 @@ impl BatchSource for RecordedBatches {
             epoch: step / self.per_epoch.max(1),
             step,
         })
+    }
+}
+
+impl BatchSource for RecordedBatches {
+    fn batch(&self, step: usize) -> Result<Option<Batch>, FileError> {
+        Ok(self.at(step))
     }
 
     fn steps_per_epoch(&self) -> usize {

@@ -1,6 +1,6 @@
 //! TeS on CLIP's image tower and on a residual network.
 
-use super::start::Start;
+use super::start::{RecordedBatches, Start};
 use super::{Trained, learning_rates, stepped, values};
 use crate::checks::{Checks, host};
 use crate::error::CaseError;
@@ -12,9 +12,9 @@ use regulus_clip::{
     Backbone, BlockKind, Injection, Precision, ResNet, ResNetArchitecture, ResNetLayer, RunningStatistics,
 };
 use regulus_losses::TesSettings;
-use regulus_trainer::batches::{Augmentation, Batch, BatchSource};
+use regulus_trainer::batches::{Augmentation, Batch};
 use regulus_trainer::method::{Method, Objective, StepOutcome};
-use regulus_trainer::methods::{ImageEncoder, Tes, TesHead};
+use regulus_trainer::methods::{EncoderTuning, ImageEncoder, Supervision};
 use regulus_trainer::optim::Rule;
 use regulus_trainer::parameters::Parameters;
 use regulus_trainer::schedule::{Decay, Pace, Schedule, Warmup};
@@ -54,14 +54,6 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         Some("resnet") => residual_network(notes, &initial, device)?,
         other => return Err(CaseError::Unsupported(format!("the backbone {other:?} is not known here"))),
     };
-    let [classes, text_width] = text.dims();
-    let mut head = TesHead::new(encoder.width(), text_width, classes, 0, device);
-    let owned: Vec<String> = head.shapes().map(|(path, _)| path.to_string()).collect();
-    for path in owned {
-        let value = initial.get(&path).cloned().ok_or_else(|| io.missing(&format!("init.{path}")))?;
-        let form = || io.form(&format!("init.{path}"), format!("{:?}", value.dims()), "of the head's size");
-        head = head.with_value(&path, value.clone()).ok_or_else(form)?;
-    }
     let settings = TesSettings {
         tau: notes.number("tau")?,
         lambda_v: notes.number("lambda_v")?,
@@ -71,15 +63,23 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         ImageEncoder::Clip(_) => DType::F32,
         ImageEncoder::Backbone { .. } => widest(device),
     };
-    let new = |text: Tensor<2>| {
-        Tes::new(encoder.clone(), head.clone(), text, settings, RunningStatistics::default())
-            .map_err(|error| unsupported(&error))
+    let new = |features: Tensor<2>| -> Result<EncoderTuning, CaseError> {
+        let supervision = Supervision::Texts { features, settings };
+        let mut method = EncoderTuning::new(encoder.clone(), supervision, 0, RunningStatistics::default());
+        let of_projection =
+            |path: &str| path.starts_with("projection_head.") && RunningStatistics::holds(path);
+        let statistics = initial.iter().filter(|(path, _)| of_projection(path));
+        let statistics = statistics.map(|(path, value)| (path.clone(), value.clone())).collect();
+        method.restore_buffers(&statistics).map_err(|error| unsupported(&error))?;
+        Ok(method)
     };
     let own_images = io.has("in.images");
     let batches = if own_images { start.batches_of(io, "in.")? } else { start.batches()? };
-    first_loss(checks, notes, &new(text.clone())?, &batches)?;
+    let method = new(text.clone())?;
+    let from = started(io, &method.parameters(), &initial)?;
+    first_loss(checks, notes, &method, &from, &batches)?;
     let text = text.cast(FloatDType::from(precision));
-    let mut method = InPrecision { method: new(text)?, precision };
+    let mut method = InPrecision { method: new(text)?, from, precision };
     let outcome = stepped(&mut method, &batches, &config(notes, io)?)?;
     learning_rates(checks, notes, &outcome);
     losses(checks, notes, &outcome)?;
@@ -90,6 +90,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
     let trained = cast(outcome.last(), DType::F32);
     let features = method.features(&trained, images.clone());
     let projected = method.projected(&trained, features.clone());
+    let projected = projected.ok_or_else(|| CaseError::Unsupported("nothing is projected".to_string()))?;
     let logits = method.logits(&trained, images);
     for (name, found) in [("test_features", features), ("test_proj", projected), ("test_logits", logits)] {
         let name = format!("out.{name}");
@@ -105,13 +106,14 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
 /// in f32 makes of activations so deep in a network with batch normalisation (2e-6 on average, in PyTorch as here).
 /// On its other side the run takes another way.
 struct InPrecision {
-    method: Tes,
+    method: EncoderTuning,
+    from: Parameters,
     precision: DType,
 }
 
 impl Method for InPrecision {
     fn parameters(&self) -> Parameters {
-        cast(&self.method.parameters(), self.precision)
+        cast(&self.from, self.precision)
     }
 
     fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective {
@@ -173,6 +175,27 @@ fn initial(io: &Recorded, device: &Device) -> Result<BTreeMap<String, Tensor<1>>
     Ok(values)
 }
 
+/// `parameters` with the recorded initial values.
+fn started(
+    io: &Recorded,
+    parameters: &Parameters,
+    initial: &BTreeMap<String, Tensor<1>>,
+) -> Result<Parameters, CaseError> {
+    let mut started = Parameters::default();
+    for (path, leaf) in parameters.iter() {
+        let value = initial.get(path).cloned().ok_or_else(|| io.missing(&format!("init.{path}")))?;
+        if value.dims() != leaf.value.dims() {
+            return Err(io.form(
+                &format!("init.{path}"),
+                format!("{:?}", value.dims()),
+                "of the model's size",
+            ));
+        }
+        started.insert(path.clone(), value, leaf.shape.clone());
+    }
+    Ok(started)
+}
+
 /// torchvision's residual network in the recorded sizes.
 fn residual_network(
     notes: &Notes,
@@ -225,11 +248,12 @@ fn residual_network(
 fn first_loss(
     checks: &mut Checks<'_>,
     notes: &Notes,
-    method: &Tes,
-    batches: &dyn BatchSource,
+    method: &EncoderTuning,
+    from: &Parameters,
+    batches: &RecordedBatches,
 ) -> Result<(), CaseError> {
-    if let Some(batch) = batches.batch(0) {
-        let found = method.objective(&method.parameters(), &batch).loss.into_scalar::<f64>();
+    if let Some(batch) = batches.at(0) {
+        let found = method.objective(from, &batch).loss.into_scalar::<f64>();
         let expected = checks.recorded.flat("loss")?;
         let expected: Vec<f64> = expected.into_iter().take(1).collect();
         checks.values("loss of the first step, in f32", &[found], &expected, notes.tolerance("loss", 1e-5));
@@ -253,11 +277,11 @@ fn losses(checks: &mut Checks<'_>, notes: &Notes, outcome: &Trained) -> Result<(
 fn final_parameters(
     checks: &mut Checks<'_>,
     notes: &Notes,
-    method: &Tes,
+    method: &EncoderTuning,
     outcome: &Trained,
 ) -> Result<(), CaseError> {
     let io = checks.recorded;
-    let running = method.running_statistics();
+    let running = method.buffers();
     let names: Vec<String> =
         io.names().filter(|name| name.starts_with("final.")).map(str::to_owned).collect();
     let moved = outcome.last().len() + running.len();

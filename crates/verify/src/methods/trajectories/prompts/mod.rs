@@ -11,7 +11,7 @@ use burn::tensor::{Tensor, TensorData};
 use regulus_clip::{Precision, TokenBatch, normalise};
 use regulus_losses::{Aggregation, PromptSrcWeights};
 use regulus_trainer::aggregation::AggregationSpec;
-use regulus_trainer::batches::{Augmentation, BatchSource};
+use regulus_trainer::batches::Augmentation;
 use regulus_trainer::method::Method;
 use regulus_trainer::methods::prompts::{
     ConditionalContext, ConditionalSettings, ContextPrompts, ContextSettings, ContextStart, CoupledPrompts,
@@ -242,7 +242,7 @@ fn first_gradients(
     start: &Start,
     method: &dyn Method,
 ) -> Result<(), CaseError> {
-    let batch = start.batches()?.batch(0);
+    let batch = start.batches()?.at(0);
     let batch = batch.ok_or_else(|| CaseError::Unsupported("there is no batch for the first step".into()))?;
     let parameters = method.parameters();
     let gradients = method.step(&parameters, &batch).gradients;

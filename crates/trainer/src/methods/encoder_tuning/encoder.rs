@@ -1,9 +1,10 @@
-//! The image encoders that TeS fine-tunes: any backbone, or CLIP's image tower without its projection and texts.
+//! The image encoders that are fine-tuned under a classifier: any backbone, or CLIP's image tower without its projection
+//! and texts.
 
 use burn::tensor::{Device, Tensor};
 use regulus_clip::{Backbone, Clip, Injection, NamedParameter, Normalisation, Part, RunningStatistics};
 
-/// An image encoder whose features TeS classifies.
+/// An image encoder whose features a linear layer classifies.
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant, reason = "there is one for each run")]
 pub enum ImageEncoder {
@@ -50,6 +51,24 @@ impl ImageEncoder {
         let reaches = |path: &str| !unused.iter().any(|prefix| path.starts_with(prefix));
         let trained = |path: &str| reaches(path) && !RunningStatistics::holds(path);
         parameters.into_iter().filter(|parameter| trained(&parameter.path)).collect()
+    }
+
+    /// Paths and lengths of the running statistics that training moves.
+    pub(super) fn statistics(&self) -> Vec<(String, usize)> {
+        let shapes = match self {
+            Self::Backbone { network, .. } => network.shapes(),
+            Self::Clip(_) => Vec::new(),
+        };
+        let held = shapes.into_iter().filter(|(path, _)| RunningStatistics::holds(path));
+        held.map(|(path, shape)| (path, shape.iter().product())).collect()
+    }
+
+    /// Whether training normalises by the statistics of a batch, which then needs two images or more.
+    pub fn normalises_batches(&self) -> bool {
+        match self {
+            Self::Backbone { network, .. } => network.normalises_batches(),
+            Self::Clip(_) => false,
+        }
     }
 
     /// Width of the features.
