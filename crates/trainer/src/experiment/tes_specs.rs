@@ -127,7 +127,7 @@ pub(super) fn check_encoder(spec: &ExperimentSpec, faults: &mut Faults) {
             MethodSpec::Finetune { head, .. } => faults.require(
                 head.init == HeadInit::Fresh,
                 "method.head.init",
-                "is `prompt`, but the features of `model.backbone` are in no space of texts; expected `fresh`".into(),
+                "is not `fresh`, but the features of `model.backbone` are in no space of texts; expected `fresh`".into(),
             ),
             other => {
                 let name = other.name();

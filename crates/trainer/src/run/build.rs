@@ -91,7 +91,7 @@ pub(super) fn zero_shot(materials: &Materials, class_names: &[String]) -> Result
 }
 
 /// Raw text features of the first template, `[classes, embed]`.
-pub(super) fn first_template(
+fn first_template(
     pretrained: &Pretrained,
     task: &Task,
     class_names: &[String],

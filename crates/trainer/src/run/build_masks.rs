@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use regulus_losses::FusedTarget;
 
-use super::build::first_template;
+use super::build::zero_shot;
 use super::{Materials, RunError};
 use crate::experiment::{DropoutSpec, MaskTuningSpec};
 use crate::methods::{GradientDropout, MaskSettings, MaskTargets, MaskTuning, SeededDraws};
-use crate::zero_shot::ZeroShot;
 
 /// Masks under a classifier that tells `class_names` apart, written with the first template of the data, as the
 /// official code does. The seed is that of gradient dropout.
@@ -18,9 +17,7 @@ pub(super) fn mask_tuning(
     class_names: &[String],
     seed: u64,
 ) -> Result<MaskTuning, RunError> {
-    let Materials { pretrained, task, .. } = materials;
-    let features = first_template(pretrained, task, class_names)?;
-    let model = ZeroShot::new(pretrained.clip.clone(), features);
+    let model = zero_shot(materials, class_names)?;
     let targets = MaskTargets { part: spec.part, first_convolution: spec.conv1 };
     let settings = MaskSettings {
         start: spec.start,

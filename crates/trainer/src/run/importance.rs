@@ -8,7 +8,6 @@ use crate::experiment::Experiment;
 use crate::methods::{Importance, importance_by_change, importance_by_gradient};
 use crate::recorder::Recorder;
 use crate::training::{Taken, train};
-use crate::zero_shot::ZeroShot;
 
 /// The mean absolute gradient of the cross-entropy at the pre-trained weights, over all training images in batches of
 /// `batch`. The classifier is written with the first template of the data.
@@ -23,8 +22,7 @@ pub fn by_gradient(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Importance, RunError> {
     let Materials { pretrained, task, .. } = materials;
-    let features = build::first_template(pretrained, task, &task.class_names)?;
-    let model = ZeroShot::new(pretrained.clip.clone(), features);
+    let model = build::zero_shot(materials, &task.class_names)?;
     let images = ImageSet { images: &task.train, preprocess: &pretrained.preprocess, device };
     let batches = images.shuffled(experiment.spec().seed, batch);
     let total = batches.len();

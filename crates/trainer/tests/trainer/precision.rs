@@ -17,11 +17,12 @@ const PROMPTSRC: &str =
     r#"{ name = "promptsrc", image = { layers = 2, vectors = 4 }, text = { layers = 2, vectors = 4 } }"#;
 
 /// The other ways in which methods use the towers.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 8] = [
     r#"{ name = "proreg", form = "prob", alpha = 2.0, head = { init = "promptless" } }"#,
     r#"{ name = "l2-sp", alpha = 0.01 }"#,
     r#"{ name = "linear-probe", solver = "sgd" }"#,
     r#"{ name = "coop" }"#,
+    r#"{ name = "r-mt" }"#,
     r#"{ name = "cocoop" }"#,
     r#"{ name = "maple", layers = 2 }"#,
     r#"{ name = "vpt", image = { layers = 1, vectors = 4 } }"#,
