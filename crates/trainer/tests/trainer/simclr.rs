@@ -63,7 +63,8 @@ fn images() -> LabelledImages {
 fn with_source<T>(use_it: impl FnOnce(&dyn BatchSource) -> T) -> T {
     let (images, preprocess, device) = (images(), Preprocess::clip(8), device());
     let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
-    let sampler = Sampler { images: set, seed: 1, batch: 8, augmentation: Augmentation::None };
+    let sampler =
+        Sampler { images: set, originals: &images, seed: 1, batch: 8, augmentation: Augmentation::None };
     let views: ViewSpec = parse_toml(VIEWS, "test").unwrap();
     use_it(&TwoViews { sampler, views })
 }
@@ -75,7 +76,7 @@ fn every_parameter_of_backbone_and_projection_is_trained() {
     let backbone = backbone().parameters().len();
     assert_eq!(parameters.len(), backbone + 4);
     assert_eq!(parameters["projection.0.weight"].shape, [24, 16]);
-    let batch = with_source(|source| source.batch(0)).unwrap();
+    let batch = with_source(|source| source.batch(0)).unwrap().unwrap();
     let outcome = simclr.step(&parameters, &batch);
     assert_eq!(outcome.gradients.len(), parameters.len());
     // Among 15 other views none stands out before training.
