@@ -10,7 +10,7 @@ fn quick() -> String {
     let mut quick = recipe.clone();
     for (long, short) in [
         ("images = 40000", "images = 50"),
-        ("steps = 4000", "steps = 3"),
+        ("steps = 2400", "steps = 3"),
         ("batch = 64", "batch = 8"),
         ("images = 4000", "images = 60"),
         ("test_images = 100", "test_images = 1"),

@@ -26,8 +26,7 @@ impl GaussianBlur {
 
     /// The image blurred with a given standard deviation in pixels.
     pub fn blurred(&self, image: &RgbImage, sigma: f64) -> RgbImage {
-        // Also where it is not a number.
-        if !(sigma > 0.0) {
+        if sigma.is_nan() || sigma <= 0.0 {
             return image.clone();
         }
         let weights = weights(self.radius, sigma);

@@ -13,5 +13,6 @@ mod precision;
 mod prompts;
 mod simclr;
 mod support;
+mod world_backbone;
 mod world_clip;
 mod your_own_method;
