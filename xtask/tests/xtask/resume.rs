@@ -13,8 +13,8 @@ fn kills() -> usize {
     std::env::var("REGULUS_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(50)
 }
 
-/// One method for each kind of state: moments of an optimiser, an aggregate over epochs.
-const METHODS: [&[&str]; 2] = [
+/// One method for each kind of state: moments of an optimiser, an aggregate over epochs, running statistics.
+const METHODS: [&[&str]; 3] = [
     &["--data", "world", "--method", "finetune", "--set", "training.epochs=3"],
     &[
         "--data",
@@ -26,6 +26,7 @@ const METHODS: [&[&str]; 2] = [
         "--set",
         "training.aggregation.mean=3.0",
     ],
+    &["--data", "world-few-shot", "--set", "data.shots=4", "--method", "tes", "--set", "training.epochs=6"],
 ];
 
 fn arguments(method: &[&str], runs: &Path) -> Vec<String> {

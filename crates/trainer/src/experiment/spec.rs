@@ -352,25 +352,6 @@ impl MethodSpec {
         }
     }
 
-    /// The names that recipes may write.
-    pub const NAMES: [&'static str; 15] = [
-        "zero-shot",
-        "linear-probe",
-        "finetune",
-        "kd",
-        "proreg",
-        "l2-sp",
-        "tes",
-        "coop",
-        "kgcoop",
-        "cocoop",
-        "vpt",
-        "ivlp",
-        "maple",
-        "promptsrc",
-        "r-mt",
-    ];
-
     /// Whether the trained model classifies by the names of classes, so that it can be tested on others than it was
     /// trained on.
     pub fn reads_class_names(&self) -> bool {
