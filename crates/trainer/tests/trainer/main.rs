@@ -4,6 +4,7 @@
 
 mod accumulation;
 mod adaptation;
+mod composition_table;
 mod encoder_runs;
 mod encoder_tuning;
 mod ensemble;
