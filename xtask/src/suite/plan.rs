@@ -84,7 +84,7 @@ fn planned(suite: &Suite, task: &str, method: &str, seed: u64, setting: &Setting
         data: suite.tasks[task].clone(),
         method: suite.methods[method].clone(),
         training: suite.training_for(method),
-        ensemble: None,
+        ensemble: suite.ensemble_of.get(method).cloned(),
     };
     let named = |error: anyhow::Error| {
         Failure::Request(error.context(format!("suite `{}`: {task}, {method}", suite.name)))

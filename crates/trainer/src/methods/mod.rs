@@ -7,6 +7,7 @@ mod lbfgs;
 mod linear_layer;
 mod linear_probe;
 mod masks;
+mod probe_then_tune;
 mod promptless;
 pub mod prompts;
 
@@ -20,3 +21,4 @@ pub use masks::{
     MaskTargets, MaskTuning, MaskedWeight, Measure, SeededDraws, TensorImportance, importance_by_change,
     importance_by_gradient, weight_group,
 };
+pub use probe_then_tune::ProbeThenFineTune;

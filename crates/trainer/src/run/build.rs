@@ -12,7 +12,9 @@ use super::{Materials, RunError};
 use crate::batches::ImageSet;
 use crate::experiment::{Averaged, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, SolverSpec, WeightForm};
 use crate::method::Method;
-use crate::methods::{FineTune, Head, HeadStart, LinearProbe, Regulariser, fit_logistic_regression};
+use crate::methods::{
+    FineTune, Head, HeadStart, LinearProbe, ProbeThenFineTune, Regulariser, fit_logistic_regression,
+};
 use crate::prompts::tokenize;
 use crate::zero_shot::{Averaging, ZeroShot, text_features};
 
@@ -46,6 +48,12 @@ pub(super) fn method(
                 SolverSpec::Lbfgs => Box::new(fitted(probe, task, training_images, c.unwrap_or(DEFAULT_C))?),
             }
         }
+        MethodSpec::LpFt { c } => {
+            let clip = pretrained.clip.clone();
+            let probe = LinearProbe::new(clip.clone(), class_names.len(), spec.seed);
+            let probe = fitted(probe, task, training_images, c.unwrap_or(DEFAULT_C))?;
+            Box::new(ProbeThenFineTune::new(clip, probe))
+        }
         MethodSpec::Finetune { label_smoothing, .. } if materials.backbone.is_some() => {
             Box::new(encoder.by_labels(*label_smoothing))
         }
@@ -73,6 +81,7 @@ pub(super) fn method(
         MethodSpec::Tes(spec) => Box::new(encoder.tes(spec)?),
         MethodSpec::Coop(spec) => Box::new(prompts.coop(spec)?),
         MethodSpec::Kgcoop(spec) => Box::new(prompts.kgcoop(spec)?),
+        MethodSpec::Prograd(spec) => Box::new(prompts.prograd(spec)?),
         MethodSpec::Cocoop(spec) => Box::new(prompts.cocoop(spec)?),
         MethodSpec::Vpt(spec) => Box::new(prompts.vpt(spec)?),
         MethodSpec::Ivlp(spec) => Box::new(prompts.ivlp(spec)?),
