@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod accumulation;
+mod baselines;
 mod encoder_runs;
 mod encoder_tuning;
 mod ensemble;
