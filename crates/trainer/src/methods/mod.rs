@@ -13,7 +13,7 @@ mod probe_then_tune;
 mod promptless;
 pub mod prompts;
 
-pub use encoder_tuning::{EncoderTuning, ImageEncoder, Supervision};
+pub use encoder_tuning::{EncoderMasks, EncoderTuning, ImageEncoder, Supervision};
 pub use finetune::{FineTune, Regulariser};
 pub use head::{Head, HeadStart};
 pub use lbfgs::{LogisticRegression, ProbeError, fit_logistic_regression};

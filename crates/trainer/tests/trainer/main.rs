@@ -4,6 +4,7 @@
 
 mod accumulation;
 mod baselines;
+mod encoder_masks;
 mod encoder_runs;
 mod encoder_tuning;
 mod ensemble;
