@@ -1,7 +1,7 @@
 //! ProGrad's projection: what the task asks of a parameter loses the part that the frozen model would rather have
 //! the other way round.
 //!
-//! Zhu, Niu, Han, Wu, Zhang, "Prompt-aligned Gradient for Prompt Tuning", ICCV 2023, equation 4;
+//! Zhu, Niu, Han, Wu, Zhang, "Prompt-aligned Gradient for Prompt Tuning", ICCV 2023;
 //! `prograd_backward_and_update` in `Dassl.ProGrad.pytorch/dassl/engine/trainer.py`. The gradient of the task is `a`,
 //! that of the agreement with the frozen model `b`; each parameter is treated on its own, as one vector.
 
@@ -12,7 +12,7 @@ use crate::norm::total;
 /// Smallest entry that a gradient is scaled by: smaller ones are as good as none.
 const SMALLEST: f32 = f32::MIN_POSITIVE;
 
-/// `a - λ (a·b / ‖b‖²) b` where `a·b < 0`, and `a` elsewhere (equation 4 of the paper, where `λ` is 1).
+/// `a - λ (a·b / ‖b‖²) b` where `a·b < 0`, and `a` elsewhere (the paper's update rule).
 ///
 /// With `λ` 1 the result is orthogonal to `b` where the two opposed each other; with `λ` 0 nothing changes. Where `b`
 /// is 0 nothing changes either: the official code divides 0 by 0 there, and the comparison with the result is false.
