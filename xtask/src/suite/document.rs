@@ -121,7 +121,9 @@ fn add_variants(path: &Path, document: &mut Table) -> Outcome {
         let mut changed = Table::from_iter([("method".to_owned(), method)]);
         changed.extend(part("training_of").map(|training| ("training".to_owned(), training)));
         changed.extend(part("backbone_of").map(|backbone| ("backbone".to_owned(), backbone)));
-        changed.extend(part("ensemble_of").map(|ensemble| ("ensemble".to_owned(), ensemble)));
+        let own = document.get("ensemble_of").and_then(|table| table.get(&name)).cloned();
+        let ensemble = own.or_else(|| part("ensemble_of"));
+        changed.extend(ensemble.map(|ensemble| ("ensemble".to_owned(), ensemble)));
         for assignment in set {
             let text = assignment.as_str();
             let text =

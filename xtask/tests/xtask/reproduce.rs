@@ -203,6 +203,15 @@ fn mixtures_of_a_suite_become_curves_that_claims_can_name() {
     let detail = summary["claims"][0]["detail"].as_str().unwrap();
     assert!(detail.starts_with("40 test images"), "a point without values would have no pairs: {detail}");
 
+    // A variant has the mixtures of its method, its own in their place, or changes them.
+    let varied = suite
+        .replace("[\"finetune\", \"proreg\"]", "[\"finetune\", \"proreg\", \"one\", \"two\", \"three\"]")
+        + "one = { shares = [0.25] }\n[variants]\none = { of = \"finetune\", set = [] }\n\
+           two = { of = \"finetune\", set = [\"ensemble.space=logits\"] }\n\
+           three = { of = \"finetune\", set = [\"training.steps=2\"] }\n";
+    let varied = reproduce(&varied, folder.path(), &runs, &["--estimate"]).with_code(0);
+    varied.naming(&["11 runs, 5 finished before"]);
+
     let unknown =
         reproduce(&suite.replace("finetune@0.5", "finetune@0.3"), folder.path(), &runs, &[]).refused();
     unknown.naming(&["gain: no share of ensemble_of.finetune is called `0.3`"]);

@@ -1,9 +1,12 @@
-//! LP-FT and ProGrad against their equations.
+//! LP-FT and ProGrad against their equations, and from a recipe to an outcome.
+
+use std::path::Path;
 
 use burn::tensor::Tensor;
 use regulus_clip::{Clip, Injection, TokenBatch, normalise};
 use regulus_losses::distillation;
 use regulus_trainer::batches::Batch;
+use regulus_trainer::experiment::{Experiment, parse_toml};
 use regulus_trainer::method::Method;
 use regulus_trainer::methods::prompts::{
     ClassPrompts, ContextPrompts, ContextSettings, ContextStart, NamePosition, ProjectedContext,
@@ -11,9 +14,10 @@ use regulus_trainer::methods::prompts::{
 };
 use regulus_trainer::methods::{LinearProbe, ProbeThenFineTune, fit_logistic_regression};
 use regulus_trainer::parameters::Parameters;
+use regulus_trainer::run::{Inputs, Outcome, RunError};
 use regulus_trainer::zero_shot::{Averaging, ZeroShot, text_features};
 
-use crate::support::{Case, RecordedBatches, compare, device, host, tiny_clip, token_rows};
+use crate::support::{Case, RecordedBatches, compare, device, host, ran_unwatched, tiny_clip, token_rows};
 
 const CLASSES: usize = 5;
 const CONTEXT: ContextSettings =
@@ -169,4 +173,60 @@ fn lp_ft_starts_where_the_probe_is_at_its_optimum() {
     assert!(moves("visual.conv1.weight") && moves("visual.proj"));
     assert!(method.is_head("head.weight") && !method.is_head("visual.proj"));
     assert_eq!(parameters.len(), step.gradients.len());
+}
+
+fn experiment(data: &str, method: &str) -> Result<Experiment, String> {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/world-clip");
+    let text = format!(
+        "seed = 1\nmodel = {{ path = {model:?} }}\ndata = {{ {data}, test_images = 40 }}\nmethod = {{ {method} }}\n\
+         [training]\nsteps = 3\nbatch = 8\nlearning_rate = 1e-3\nschedule = {{ decay = \"constant\" }}\n\
+         optimiser = {{ rule = \"sgd\" }}"
+    );
+    Experiment::check(parse_toml(&text, "test").unwrap()).map_err(|faults| faults.to_string())
+}
+
+/// The outcome and the record.
+fn ran(data: &str, method: &str) -> Result<(Outcome, String), RunError> {
+    let (folder, device) = (tempfile::tempdir().unwrap(), device());
+    let experiment = experiment(data, method).unwrap();
+    let materials = Inputs::check(&experiment, "cpu").unwrap().load(&experiment, &device, &|_| {}).unwrap();
+    let outcome = ran_unwatched(&experiment, &materials, folder.path())?;
+    Ok((outcome, std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap()))
+}
+
+const NOVEL: &str = "kind = \"world-base-to-novel\"";
+const BIAS: &str = "kind = \"world-bias\", strength = 0.85";
+
+#[test]
+fn prograd_runs_with_contexts_shorter_and_longer_than_the_template() {
+    let mut widths = Vec::new();
+    for (vectors, start) in [(2, "words"), (4, "random"), (6, "words")] {
+        let method = format!("name = \"prograd\", vectors = {vectors}, start = \"{start}\"");
+        let (outcome, record) = ran(NOVEL, &method).unwrap();
+        assert_eq!(outcome.method, "prograd");
+        assert_eq!(outcome.trained_values % vectors, 0);
+        widths.push(outcome.trained_values / vectors);
+        assert!(record.contains("\"distillation\"") && record.contains("\"opposed\""), "{record}");
+    }
+    assert!(widths.iter().all(|width| *width == widths[0]), "{widths:?}");
+    let refused = ran(NOVEL, "name = \"prograd\"").unwrap_err();
+    assert!(
+        matches!(refused, RunError::Prompts(_)),
+        "sixteen vectors are too many for so short texts: {refused}"
+    );
+}
+
+#[test]
+fn lp_ft_runs_from_a_better_start_than_a_stronger_penalty_gives() {
+    let first_loss = |c: &str| {
+        let (outcome, record) = ran(BIAS, &format!("name = \"lp-ft\", c = {c}")).unwrap();
+        assert_eq!(outcome.method, "lp-ft");
+        let first: serde_json::Value = serde_json::from_str(record.lines().next().unwrap()).unwrap();
+        first["loss"].as_f64().unwrap()
+    };
+    assert!(first_loss("100.0") < first_loss("0.01"));
+    let message = experiment(BIAS, "name = \"lp-ft\", c = 0.0").unwrap_err();
+    assert!(message.contains("method.c: is 0"), "{message}");
+    let message = experiment(NOVEL, "name = \"lp-ft\"").unwrap_err();
+    assert!(message.contains("classes that lp-ft has no outputs for"), "{message}");
 }
