@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use regulus_trainer::experiment::{DataSpec, EnsembleSpec, MethodSpec, nearest, parse_toml};
+use regulus_trainer::experiment::{
+    DataSpec, EnsembleSpec, MethodSpec, Recipe, compose, nearest, parse_toml,
+};
 use regulus_trainer::training::TrainingConfig;
 use serde::Deserialize;
 
@@ -100,6 +102,11 @@ pub struct Claim {
     pub margin: f64,
 }
 
+/// The methods that a row names.
+fn parts_of(row: &str) -> impl Iterator<Item = &str> {
+    row.split(['+', '>']).map(str::trim)
+}
+
 impl Suite {
     /// Reads the suite called `name`, or the file of that path.
     pub fn read(name: &str) -> Outcome<Self> {
@@ -112,16 +119,24 @@ impl Suite {
         Ok(suite)
     }
 
-    /// The shares of a method's mixtures with the zero-shot model, as reports and claims write them.
-    pub fn shares_of(&self, method: &str) -> Vec<String> {
-        let shares = self.ensemble_of.get(method).into_iter().flat_map(|ensemble| &ensemble.shares);
+    /// The shares of a row's mixtures with the zero-shot model, as reports and claims write them.
+    pub fn shares_of(&self, row: &str) -> Vec<String> {
+        let shares = self.ensemble_of.get(row).into_iter().flat_map(|ensemble| &ensemble.shares);
         shares.map(f64::to_string).collect()
     }
 
-    /// The optimisation of a method; `None` if it takes no gradient steps.
-    pub fn training_for(&self, method: &str) -> Option<TrainingConfig> {
-        let takes_steps = self.methods.get(method).is_some_and(MethodSpec::takes_steps);
-        if takes_steps { self.training_of.get(method).cloned() } else { None }
+    /// What a row runs: one of the suite's methods, or several put together (`a+b`, `b>a`).
+    pub fn recipe_for(&self, row: &str) -> Outcome<Recipe> {
+        let ensemble = self.ensemble_of.get(row).cloned();
+        let Some(method) = self.methods.get(row).cloned() else {
+            let composed = compose(row, |name| match self.methods.contains_key(name) {
+                true => self.recipe_for(name),
+                false => Err(Failure::Request(anyhow::anyhow!("no method is called `{name}`"))),
+            })?;
+            return Ok(Recipe { ensemble, ..composed });
+        };
+        let training = self.training_of.get(row).filter(|_| method.takes_steps()).cloned();
+        Ok(Recipe { training, ensemble, ..Recipe::of(method) })
     }
 
     /// Every name that is used has to be defined; all that are not are told at once.
@@ -138,11 +153,15 @@ impl Suite {
         let methods = || self.methods.keys().map(String::as_str).collect::<Vec<_>>();
         for row in &self.runs {
             known("task", &row.task, tasks(), "runs");
-            row.methods.iter().chain(&row.once).for_each(|name| known("method", name, methods(), "runs"));
+            let rows = row.methods.iter().chain(&row.once);
+            rows.flat_map(|row| parts_of(row)).for_each(|name| known("method", name, methods(), "runs"));
         }
         self.training_of.keys().for_each(|name| known("method", name, methods(), "training_of"));
         self.backbone_of.keys().for_each(|name| known("method", name, methods(), "backbone_of"));
-        self.ensemble_of.keys().for_each(|name| known("method", name, methods(), "ensemble_of"));
+        let rows: Vec<&String> =
+            self.runs.iter().flat_map(|row| row.methods.iter().chain(&row.once)).collect();
+        let mixed = || methods().into_iter().chain(rows.iter().map(|row| row.as_str())).collect();
+        self.ensemble_of.keys().for_each(|name| known("method", name, mixed(), "ensemble_of"));
         for claim in &self.claims {
             known("task", &claim.task, tasks(), &claim.id);
             let rows = self.runs.iter().filter(|row| row.task == claim.task);

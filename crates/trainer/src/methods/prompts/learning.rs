@@ -36,12 +36,17 @@ pub struct PromptLearning {
 impl PromptLearning {
     /// Learns `prompts` for `clip`.
     pub fn new(clip: Clip, prompts: impl Prompts + 'static, regulariser: PromptRegulariser) -> Self {
+        Self::of(clip, Arc::new(prompts), regulariser)
+    }
+
+    /// Learns prompts that are shared with others.
+    pub fn of(clip: Clip, prompts: Arc<dyn Prompts>, regulariser: PromptRegulariser) -> Self {
         let start = prompts.parameters();
         let scale = clip.logit_scale(&Injection::none()).into_scalar::<f64>().exp();
         let fixed_texts = (!prompts.reaches_texts())
             .then(|| normalise(clip.encode_embedded(&prompts.texts(&start), &Injection::none())));
         let frozen_images = FrozenImages::new(clip.clone());
-        Self { clip, prompts: Arc::new(prompts), regulariser, start, scale, frozen_images, fixed_texts }
+        Self { clip, prompts, regulariser, start, scale, frozen_images, fixed_texts }
     }
 
     /// The same with other initial values.
