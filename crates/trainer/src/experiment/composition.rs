@@ -100,6 +100,8 @@ fn role(method: &MethodSpec) -> Result<Role, String> {
         MethodSpec::Cocoop(_) => return Err("its texts differ from image to image".into()),
         MethodSpec::ZeroShot { .. } => return Err("it has nothing to train".into()),
         MethodSpec::LinearProbe { .. } => return Err("its classifier reads no texts; see lp-ft".into()),
+        MethodSpec::LpFt { .. } => return Err("the head that it starts from reads no texts".into()),
+        MethodSpec::Prograd(_) => return Err("its gradients are projected for one context alone".into()),
         MethodSpec::L2Sp { .. } => return Err("its spring holds weights, not what others change".into()),
         MethodSpec::Joint(_) => return Err("it is put together already; name its parts".into()),
     })

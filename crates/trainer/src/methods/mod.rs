@@ -9,10 +9,11 @@ mod linear_layer;
 mod linear_probe;
 mod masks;
 mod part;
+mod probe_then_tune;
 mod promptless;
 pub mod prompts;
 
-pub use encoder_tuning::{EncoderTuning, ImageEncoder, Supervision};
+pub use encoder_tuning::{EncoderMasks, EncoderTuning, ImageEncoder, Supervision};
 pub use finetune::{FineTune, Regulariser};
 pub use head::{Head, HeadStart};
 pub use lbfgs::{LogisticRegression, ProbeError, fit_logistic_regression};
@@ -23,3 +24,4 @@ pub use masks::{
     importance_by_change, importance_by_gradient, weight_group,
 };
 pub use part::Part;
+pub use probe_then_tune::ProbeThenFineTune;

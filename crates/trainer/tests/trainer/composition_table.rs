@@ -57,8 +57,9 @@ fn the_documented_pairs_are_those_of_the_code() {
     let staged = table("first > then", staged_refusal, &mut reasons);
     let listed = reasons.iter().enumerate();
     let listed: String = listed.map(|(index, reason)| format!("{}. {reason}\n", index + 1)).collect();
-    let expected =
-        format!("Together:\n\n{joint}\nOne after the other, the row first:\n\n{staged}\nReasons:\n\n{listed}");
+    let expected = format!(
+        "Together:\n\n{joint}\nOne after the other, the row first:\n\n{staged}\nReasons:\n\n{listed}"
+    );
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/methods/composition.md");
     let documented = std::fs::read_to_string(path).unwrap();
     assert!(documented.contains(&expected), "docs/methods/composition.md should hold:\n\n{expected}");

@@ -4,7 +4,9 @@
 
 mod accumulation;
 mod adaptation;
+mod baselines;
 mod composition_table;
+mod encoder_masks;
 mod encoder_runs;
 mod encoder_tuning;
 mod ensemble;

@@ -7,9 +7,11 @@
 //! et al., "Improved Visual Fine-tuning with Natural Language Supervision", ICCV 2023; `model.py` and `run.py`).
 
 mod encoder;
+mod masked;
 mod text_guidance;
 
 pub use encoder::ImageEncoder;
+pub use masked::EncoderMasks;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,9 +21,11 @@ use regulus_clip::{Injection, Normalisation, RunningStatistics};
 use regulus_losses::{TesSettings, smooth_labels, soft_cross_entropy};
 
 use super::linear_layer::LinearLayer;
-use crate::batches::Batch;
+use super::masks::MaskError;
+use crate::batches::{Batch, ImageSet};
 use crate::method::{BufferError, Method, Objective, StepOutcome};
 use crate::parameters::Parameters;
+use masked::MaskedEncoder;
 use text_guidance::TextGuidance;
 
 /// What the classifier starts from: `fc.weight` `[classes, width]` and `fc.bias` `[classes]`.
@@ -56,6 +60,8 @@ pub struct EncoderTuning {
     /// Share of the uniform distribution, where nothing guides.
     smoothing: f64,
     guidance: Option<TextGuidance>,
+    /// Where masks are trained in the place of the encoder's weights.
+    masked: Option<MaskedEncoder>,
     start: Parameters,
     running: RefCell<RunningStatistics>,
 }
@@ -88,7 +94,20 @@ impl EncoderTuning {
         if let Some(guidance) = &guidance {
             guidance.add_to(&mut start, seed, &device);
         }
-        Self { encoder, classifier, smoothing, guidance, start, running: RefCell::new(running) }
+        let (masked, running) = (None, RefCell::new(running));
+        Self { encoder, classifier, smoothing, guidance, masked, start, running }
+    }
+
+    /// The same with masks: the encoder's weights are frozen, and masks of some of them are trained together with the
+    /// classifier and the projection (R-MT on the backbone of TeS). Batch normalisation goes on using the statistics of
+    /// the batch, and the running ones follow the masked features.
+    ///
+    /// # Errors
+    /// [`MaskError`] if the encoder has no weights of that kind, or gradient dropout has no zero-shot prediction.
+    pub fn with_masks(self, masks: EncoderMasks) -> Result<Self, MaskError> {
+        let masked = MaskedEncoder::new(&self.encoder, masks)?;
+        let start = self.start.filtered(|path| self.is_head(path)).with(&masked.parameters());
+        Ok(Self { masked: Some(masked), start, ..self })
     }
 
     /// Image features `[batch, width]` of normalised pixels `[batch, 3, height, width]`, as for a prediction.
@@ -106,6 +125,9 @@ impl EncoderTuning {
     }
 
     fn injection(&self, parameters: &Parameters) -> Injection {
+        if let Some(masked) = &self.masked {
+            return masked.injection(parameters);
+        }
         let encoder = parameters.iter().filter(|(path, _)| !self.is_head(path));
         encoder.fold(Injection::none(), |injection, (path, leaf)| {
             injection.replace(path.clone(), leaf.value.clone())
@@ -118,7 +140,7 @@ impl EncoderTuning {
         let injection = self.injection(parameters);
         let features = self.encoder.features(pixels, &injection, Normalisation::Batch(&mut *running));
         let logits = self.classifier.forward(parameters, features.clone());
-        match &self.guidance {
+        let objective = match &self.guidance {
             Some(guidance) => {
                 // Statistics that have moved before are known to `running` itself.
                 let (start, mut of_batch) = (BTreeMap::new(), Normalisation::Batch(running));
@@ -131,6 +153,10 @@ impl EncoderTuning {
                 let targets = targets.cast(precision);
                 Objective { loss: soft_cross_entropy(logits, targets).mean(), terms: Vec::new() }
             }
+        };
+        match &self.masked {
+            Some(masked) => masked.held_back(parameters, objective),
+            None => objective,
         }
     }
 
@@ -146,6 +172,12 @@ impl Method for EncoderTuning {
         self.start.clone()
     }
 
+    fn prepare(&mut self, images: &ImageSet<'_>) {
+        if let Some(masked) = &mut self.masked {
+            masked.prepare(images);
+        }
+    }
+
     fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective {
         self.trained(parameters, batch, &mut self.running.borrow().clone())
     }
@@ -153,7 +185,15 @@ impl Method for EncoderTuning {
     fn step(&self, parameters: &Parameters, batch: &Batch) -> StepOutcome {
         let tracked = parameters.tracked();
         let objective = self.trained(&tracked, batch, &mut self.running.borrow_mut());
-        StepOutcome::of(objective, &tracked)
+        let mut outcome = StepOutcome::of(objective, &tracked);
+        if let Some(masked) = &self.masked {
+            masked.drop_entries(parameters, batch, &mut outcome);
+        }
+        outcome
+    }
+
+    fn facts(&self, parameters: &Parameters) -> Vec<(&'static str, f64)> {
+        self.masked.as_ref().map(|masked| masked.facts(parameters)).unwrap_or_default()
     }
 
     fn is_head(&self, name: &str) -> bool {
