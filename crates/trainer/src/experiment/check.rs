@@ -94,7 +94,7 @@ impl Experiment {
         let mut portable = self.spec.clone();
         portable.model.path.clear();
         portable.model.backbone.iter_mut().for_each(PathBuf::clear);
-        if let MethodSpec::Tes(tes) = &mut portable.method {
+        if let Some(tes) = portable.method.tes_mut() {
             tes.text.path_mut().into_iter().for_each(PathBuf::clear);
         }
         if let DataSpec::Folder { path, .. } = &mut portable.data {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Faults;
 use super::spec::{ExperimentSpec, HeadInit, HeadSpec, MethodSpec};
+use super::tes_specs::TesSpec;
 use crate::methods::adaptation::Towers;
 use crate::training::TrainingConfig;
 
@@ -237,6 +238,24 @@ impl StageSpec {
 }
 
 impl MethodSpec {
+    /// TeS, alone or with masks of its encoder.
+    pub fn tes(&self) -> Option<&TesSpec> {
+        match self {
+            Self::Tes(spec) => Some(spec),
+            Self::Joint(joint) => joint.parts.values().find_map(Self::tes),
+            _ => None,
+        }
+    }
+
+    /// [`Self::tes`], to be changed.
+    pub(super) fn tes_mut(&mut self) -> Option<&mut TesSpec> {
+        match self {
+            Self::Tes(spec) => Some(spec),
+            Self::Joint(joint) => joint.parts.values_mut().find_map(Self::tes_mut),
+            _ => None,
+        }
+    }
+
     /// The methods that it is put together from: itself, if it is one.
     pub fn parts(&self) -> Vec<(String, &MethodSpec)> {
         match self {

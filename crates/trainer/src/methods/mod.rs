@@ -8,6 +8,7 @@ mod lbfgs;
 mod linear_layer;
 mod linear_probe;
 mod masks;
+mod named_parts;
 mod part;
 mod probe_then_tune;
 mod promptless;
@@ -23,5 +24,6 @@ pub use masks::{
     MaskTargets, MaskTuning, MaskedWeight, Masks, Measure, SeededDraws, TensorImportance,
     importance_by_change, importance_by_gradient, weight_group,
 };
+pub use named_parts::NamedParts;
 pub use part::Part;
 pub use probe_then_tune::ProbeThenFineTune;

@@ -44,6 +44,11 @@ pub(super) fn method(
     let encoder = EncoderBuilder { materials, class_names, seed: spec.seed };
     let prompts = PromptBuilder { materials, class_names, seed: spec.seed };
     let tune = |head: &HeadSpec, regulariser| fine_tune(materials, class_names, spec.seed, head, regulariser);
+    if let MethodSpec::Joint(joint) = &spec.method
+        && let Some(guided) = encoder.guided_masks(joint)?
+    {
+        return Ok(Box::new(guided));
+    }
     let method: Box<dyn Method> = match &spec.method {
         MethodSpec::ZeroShot { templates } => {
             let count = match templates {
