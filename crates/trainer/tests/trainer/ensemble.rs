@@ -103,7 +103,13 @@ fn sweeps_that_make_no_sense_are_refused() {
     refused(&head("fresh"), weights, "ensemble.space: is `weights`, but proreg has a fresh head");
     refused(&head("promptless"), weights, "proreg has a promptless head");
     let other = |method: &str| PROREG.replace("{ name = \"proreg\", form = \"prob\", alpha = 2.0 }", method);
-    refused(&other("{ name = \"coop\" }"), weights, "coop does not train the weights of the image tower alone");
+    refused(
+        &other("{ name = \"coop\" }"),
+        weights,
+        "coop does not train the weights of the image tower alone",
+    );
     refused(&other("{ name = \"lp-ft\" }"), weights, "lp-ft starts at the head of a linear probe");
+    let staged = format!("{weights}\n[before]\nmethod = {{ name = \"coop\" }}");
+    refused(PROREG, &staged, "proreg stands on what an earlier stage has trained");
     refused(r#"{ name = "zero-shot" }"#, "[ensemble]\nshares = [0.5]", "zero-shot trains none");
 }
