@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use regulus_trainer::experiment::{
-    DataSpec, EnsembleSpec, MethodSpec, Recipe, compose, nearest, parse_toml,
-};
+use regulus_trainer::experiment::{DataSpec, EnsembleSpec, MethodSpec, Recipe, compose, nearest, parse_toml};
 use regulus_trainer::training::TrainingConfig;
 use serde::Deserialize;
 
