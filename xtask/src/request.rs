@@ -7,7 +7,8 @@ use anyhow::Context;
 use burn::tensor::Device;
 use regulus_trainer::device;
 use regulus_trainer::experiment::{
-    Experiment, ExperimentSpec, Recipe, SpecError, apply_override, compose, is_composed, parse_toml, read_text,
+    Experiment, ExperimentSpec, Recipe, SpecError, apply_override, compose, is_composed, parse_toml,
+    read_text,
 };
 use regulus_trainer::run::{Inputs, Materials, Progress};
 

@@ -156,7 +156,9 @@ impl Faults {
         check(&mut found);
         self.0.extend(found.0.into_iter().map(|mut fault| {
             match fault.key.strip_prefix(key) {
-                Some(rest) if rest.is_empty() || rest.starts_with('.') => fault.key = format!("{renamed}{rest}"),
+                Some(rest) if rest.is_empty() || rest.starts_with('.') => {
+                    fault.key = format!("{renamed}{rest}")
+                }
                 _ => {}
             }
             fault

@@ -442,9 +442,7 @@ impl MethodSpec {
     pub fn takes_steps(&self) -> bool {
         !matches!(
             self,
-            Self::ZeroShot { .. }
-                | Self::LinearProbe { solver: SolverSpec::Lbfgs, .. }
-                | Self::TipAdapter(_)
+            Self::ZeroShot { .. } | Self::LinearProbe { solver: SolverSpec::Lbfgs, .. } | Self::TipAdapter(_)
         )
     }
 }

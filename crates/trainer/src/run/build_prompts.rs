@@ -8,13 +8,13 @@ use regulus_losses::PromptSrcWeights;
 
 use super::{Materials, RunError};
 use crate::experiment::{
-    CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, MethodSpec, ProgradSpec, PromptsrcSpec, TemplateSet,
-    TemplatesSpec, VptSpec,
+    CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, MethodSpec, ProgradSpec, PromptsrcSpec,
+    TemplateSet, TemplatesSpec, VptSpec,
 };
 use crate::methods::prompts::{
     ClassPrompts, ConditionalContext, ConditionalSettings, ContextPrompts, ContextSettings, ContextStart,
-    CoupledPrompts, Depth, NamePosition, ProjectedContext, ProjectionSettings, PromptError, PromptRegulariser,
-    Prompts, TowerPrompts, TowerSettings,
+    CoupledPrompts, Depth, NamePosition, ProjectedContext, ProjectionSettings, PromptError,
+    PromptRegulariser, Prompts, TowerPrompts, TowerSettings,
 };
 use crate::prompts::{tokenize, tokenize_with_room};
 use crate::templates::IMAGENET_60;
@@ -135,11 +135,7 @@ impl PromptBuilder<'_> {
         Ok(Learned { prompts: Arc::new(prompts), regulariser })
     }
 
-    fn towers(
-        &self,
-        settings: TowerSettings,
-        regulariser: PromptRegulariser,
-    ) -> Result<Learned, RunError> {
+    fn towers(&self, settings: TowerSettings, regulariser: PromptRegulariser) -> Result<Learned, RunError> {
         let clip = &self.materials.pretrained.clip;
         let vectors = if settings.text.is_some() { settings.text.vectors } else { 0 };
         let prompts = self.class_prompts(vectors, settings.start)?;
@@ -148,7 +144,11 @@ impl PromptBuilder<'_> {
     }
 
     /// The classes in the first template of the data.
-    pub(super) fn class_prompts(&self, vectors: usize, start: ContextStart) -> Result<ClassPrompts, RunError> {
+    pub(super) fn class_prompts(
+        &self,
+        vectors: usize,
+        start: ContextStart,
+    ) -> Result<ClassPrompts, RunError> {
         let pretrained = &self.materials.pretrained;
         let template = self.materials.task.templates.first().map_or("{}", String::as_str);
         let tokens = tokenize_with_room(pretrained, self.class_names, template, vectors)?;

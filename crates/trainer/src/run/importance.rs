@@ -45,12 +45,10 @@ pub fn by_change(
     check_fine_tunes(experiment)?;
     let mut recorder = Recorder::in_memory();
     let mut watch = |taken: Taken<'_>| progress(Progress::Training { done: taken.done, total: taken.total });
-    let mut train =
-        |method: &mut dyn Method, source: &dyn BatchSource, config: &TrainingConfig| {
-            Ok(train(method, source, config, &mut recorder, &mut watch)?)
-        };
-    let (_, trained) =
-        build_and_train(experiment, materials, device, &Parameters::default(), &mut train)?;
+    let mut train = |method: &mut dyn Method, source: &dyn BatchSource, config: &TrainingConfig| {
+        Ok(train(method, source, config, &mut recorder, &mut watch)?)
+    };
+    let (_, trained) = build_and_train(experiment, materials, device, &Parameters::default(), &mut train)?;
     Ok(importance_by_change(&materials.pretrained.clip, &trained))
 }
 
