@@ -109,5 +109,7 @@ fn sweeps_that_make_no_sense_are_refused() {
         "coop does not train the weights of the image tower alone",
     );
     refused(&other("{ name = \"lp-ft\" }"), weights, "lp-ft starts at the head of a linear probe");
+    let staged = format!("{weights}\n[before]\nmethod = {{ name = \"coop\" }}");
+    refused(PROREG, &staged, "proreg stands on what an earlier stage has trained");
     refused(r#"{ name = "zero-shot" }"#, "[ensemble]\nshares = [0.5]", "zero-shot trains none");
 }
