@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use regulus_trainer::experiment::{MethodSpec, joint_refusal, parse_toml, staged_refusal};
 
 /// A method for each row and column.
-const METHODS: [(&str, &str); 13] = [
+const METHODS: [(&str, &str); 15] = [
     ("prompts", "name = \"promptsrc\""),
     ("r-mt", "name = \"r-mt\""),
     ("lora", "name = \"lora\"\ndropout = 0.0"),
@@ -19,6 +19,8 @@ const METHODS: [(&str, &str); 13] = [
     ("cocoop", "name = \"cocoop\""),
     ("linear-probe", "name = \"linear-probe\"\nsolver = \"lbfgs\""),
     ("l2-sp", "name = \"l2-sp\"\nalpha = 0.1"),
+    ("lp-ft", "name = \"lp-ft\""),
+    ("prograd", "name = \"prograd\""),
 ];
 
 /// The table of `refusal(row, column)`, with the numbers of its reasons.
