@@ -11,6 +11,7 @@ use crate::parameters::Parameters;
 
 /// The classifier of an adapted model. Layers and caches name their parameters by themselves.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each run")]
 pub enum Classifier {
     /// The cosine similarity times the logit scale.
     #[default]
