@@ -367,7 +367,7 @@ fn a_cache_votes_with_features_of_the_masked_model() {
     let mut again = method.clone();
     again.restore_buffers(&buffers).unwrap();
     assert_eq!(setting.logits(&again, &again.parameters()), setting.logits(&method, &method.parameters()));
-    let wrong = buffers.into_iter().map(|(_, value)| ("labels".to_owned(), value)).collect();
+    let wrong = buffers.into_values().map(|value| ("labels".to_owned(), value)).collect();
     assert!(again.restore_buffers(&wrong).is_err());
 }
 
