@@ -35,7 +35,9 @@ pub(crate) fn held_out(
 ) -> Vec<bool> {
     let mut members_of = vec![Vec::new(); classes.len()];
     for (index, &label) in labels.iter().enumerate() {
-        members_of[label].push(index);
+        if let Some(members) = members_of.get_mut(label) {
+            members.push(index);
+        }
     }
     let mut held = vec![false; labels.len()];
     for (class, members) in classes.iter().zip(&members_of) {

@@ -65,12 +65,12 @@ fn duplicate(
 
 /// Entries of two splits with the same path, in the order of the later entry.
 pub(super) fn by_path(splits: &[Split]) -> Vec<Duplicate> {
-    let mut seen: HashMap<(&[u8], Option<u64>), (usize, ImageRef<'_>)> = HashMap::new();
+    let mut first_split: HashMap<(&[u8], Option<u64>), usize> = HashMap::new();
     let mut found = Vec::new();
     for (split, image) in all(splits) {
-        let first = *seen.entry((image.path_bytes(), image.offset)).or_insert((split, image));
-        if first.0 != split {
-            found.push(duplicate(Sameness::Path, splits, first, (split, image)));
+        let first = *first_split.entry((image.path_bytes(), image.offset)).or_insert(split);
+        if first != split {
+            found.push(duplicate(Sameness::Path, splits, (first, image), (split, image)));
         }
     }
     found

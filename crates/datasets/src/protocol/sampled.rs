@@ -3,15 +3,15 @@
 //!
 //! ```text
 //! regulus sampled list 1
-//! dataset	oxford_pets
-//! protocol	few-shot:1
-//! seed	1
-//! classes	<sha256 of the class names>
-//! train	0	images/Abyssinian_12.jpg
-//! val	0	images/Abyssinian_99.jpg
+//! dataset    oxford_pets
+//! protocol   few-shot:1
+//! seed       1
+//! classes    (the sha256 of the class names)
+//! train      0    images/Abyssinian_12.jpg
+//! val        0    images/Abyssinian_99.jpg
 //! ```
 //!
-//! Fields are separated by tabs. An image has its split, its label in the data set, its path relative to the folder of
+//! Fields are separated by single tabs. An image has its split, its label in the data set, its path relative to the folder of
 //! the data set (bytes that are not UTF-8, control characters and `%` as `%XX`) and, inside an archive, the byte at which
 //! its pixels start. The order of the lines is that of the images.
 

@@ -92,6 +92,12 @@ fn archive(key: &str, number: usize, classes: usize) -> Vec<u8> {
     pickle(key, &labels(number, classes), &pixels)
 }
 
+/// The Python archive of CIFAR-100 with this many images.
+pub fn hundred_python(images: usize) -> Vec<u8> {
+    let pixels: Vec<u8> = (0..images).flat_map(planes).collect();
+    pickle("fine_labels", &labels(0, 100)[..images], &pixels)
+}
+
 fn ten_python(disk: &Disk, folder: &str) {
     for (name, number) in ten_archives() {
         disk.write(format!("{folder}/cifar-10-batches-py/{name}"), archive("labels", number, 10));

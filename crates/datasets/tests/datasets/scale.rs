@@ -48,13 +48,13 @@ fn read(format: ManifestFormat, rows: usize) {
     let started = Instant::now();
     let listing = read_from(Manifest::new(format, rows), format, Path::new("list")).unwrap();
     let seconds = started.elapsed().as_secs_f64();
+    let read = peak_kilobytes();
     let duplicates = listing.duplicates(false).unwrap();
     let both = started.elapsed().as_secs_f64();
     println!(
         "{format:?}, {rows} rows: read in {seconds:.2} s, with duplicates by path {both:.2} s; \
-         peak memory {:?} MB before, {:?} MB after",
-        before.map(|kb| kb / 1024),
-        peak_kilobytes().map(|kb| kb / 1024)
+         peak memory in kB {before:?} before, {read:?} after reading, {:?} after both",
+        peak_kilobytes()
     );
     assert_eq!(listing.len(), rows);
     assert_eq!(listing.classes.len(), 1000);

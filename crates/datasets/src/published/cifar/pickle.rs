@@ -148,7 +148,7 @@ impl Machine<'_> {
                     self.extend(vec![item])?;
                 }
                 b'e' => {
-                    let items = self.from_mark()?;
+                    let items = self.since_mark()?;
                     self.extend(items)?;
                 }
                 b's' => {
@@ -156,7 +156,7 @@ impl Machine<'_> {
                     self.set(vec![key, value])?;
                 }
                 b'u' => {
-                    let items = self.from_mark()?;
+                    let items = self.since_mark()?;
                     self.set(items)?;
                 }
                 b'q' => {
@@ -236,7 +236,7 @@ impl Machine<'_> {
         self.stack.pop().ok_or_else(|| "the pickle takes a value from an empty stack".to_owned())
     }
 
-    fn from_mark(&mut self) -> Result<Vec<Value>, String> {
+    fn since_mark(&mut self) -> Result<Vec<Value>, String> {
         let mark = self.marks.pop().ok_or("the pickle has no mark where one is needed")?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
@@ -247,13 +247,13 @@ impl Machine<'_> {
     }
 
     fn collect(&mut self) -> Result<(), String> {
-        let items = self.from_mark()?;
+        let items = self.since_mark()?;
         self.push_node(Node::Sequence(items));
         Ok(())
     }
 
     fn collect_dict(&mut self) -> Result<(), String> {
-        let items = self.from_mark()?;
+        let items = self.since_mark()?;
         self.push_node(Node::Dict(Vec::new()));
         self.set(items)
     }

@@ -45,8 +45,9 @@ pub(super) fn read(place: &Place, domains: &[&str]) -> Result<DatasetListing, Li
 /// not there, the folders of the domains as the split `all`. (The official `test` lists are the union of both.)
 pub(super) fn read_kfold(place: &Place, domains: &[&str]) -> Result<DatasetListing, ListingError> {
     let first = domains.first().copied().unwrap_or_default();
-    let folder =
-        ["images", "kfold"].into_iter().find(|folder| place.folder.join(folder).join(first).exists());
+    let folder = ["images", "images/kfold", "kfold"]
+        .into_iter()
+        .find(|folder| place.folder.join(folder).join(first).exists());
     let folder = folder.unwrap_or_default();
     if list(place, first, "train_kfold").is_some() {
         return read_lists(place, domains, folder, &[("train", "train_kfold"), ("val", "crossval_kfold")], 1);

@@ -51,7 +51,12 @@ pub(super) const DATASETS: &[PublishedDataset] = &[
         folders: &["pacs", "PACS"],
         layout: PublishedLayout::KfoldLists { domains: &["art_painting", "cartoon", "photo", "sketch"] },
         parts: &[Part {
-            paths: &["images/art_painting", "kfold/art_painting", "art_painting"],
+            paths: &[
+                "images/art_painting",
+                "images/kfold/art_painting",
+                "kfold/art_painting",
+                "art_painting",
+            ],
             how: "the link of DATASETS.md in github.com/KaiyangZhou/Dassl.pytorch, with its list files in splits/",
         }],
         homepage: "https://dali-dl.github.io/project_iccv2017.html",
