@@ -46,7 +46,8 @@ pub(super) fn missing(root: &Path, splits: &[Split]) -> MissingImages {
     for Split { name, images } in splits {
         let is_missing = |&index: &usize| {
             images.get(index).is_some_and(|image| {
-                !std::fs::metadata(root.join(image.path())).is_ok_and(|found| found.is_file())
+                image.is_from_list()
+                    && !std::fs::metadata(root.join(image.path())).is_ok_and(|found| found.is_file())
             })
         };
         let absent: Vec<usize> = (0..images.len()).into_par_iter().filter(is_missing).collect();

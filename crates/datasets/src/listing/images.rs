@@ -88,6 +88,11 @@ impl<'a> ImageRef<'a> {
         shown(self.path)
     }
 
+    /// Whether a file names the image; otherwise it was found in a folder.
+    pub(crate) fn is_from_list(&self) -> bool {
+        self.origin.is_some()
+    }
+
     /// The entry that names the image, such as `split.json, train[17]`; `None` where a folder was listed.
     pub fn entry(&self) -> Option<String> {
         self.origin.map(|origin| origin.entry(self.entry))

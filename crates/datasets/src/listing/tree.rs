@@ -38,13 +38,19 @@ impl<'a> Tree<'a> {
     fn entries(&mut self, folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), ListingError> {
         let (mut folders, mut images) = (Vec::new(), Vec::new());
         for entry in std::fs::read_dir(folder).map_err(ListingError::unreadable(folder))? {
-            let path = entry.map_err(ListingError::unreadable(folder))?.path();
+            let entry = entry.map_err(ListingError::unreadable(folder))?;
+            let path = entry.path();
             if is_hidden(&path) {
                 continue;
             }
-            match std::fs::metadata(&path) {
-                Ok(found) if found.is_dir() => folders.push(path),
-                Ok(found) if found.is_file() && is_image(&path) => images.push(path),
+            // Only links need another call to the system.
+            let kind = match entry.file_type() {
+                Ok(kind) if kind.is_symlink() => std::fs::metadata(&path).map(|found| found.file_type()),
+                kind => kind,
+            };
+            match kind {
+                Ok(kind) if kind.is_dir() => folders.push(path),
+                Ok(kind) if kind.is_file() && is_image(&path) => images.push(path),
                 Ok(_) => {}
                 Err(error) => self.leave_out(&path, &format!("cannot be followed ({error})")),
             }

@@ -118,29 +118,27 @@ impl SampledList {
 
     /// The text form.
     pub fn text(&self) -> String {
-        let mut text = format!(
+        self.lines().collect()
+    }
+
+    /// The lines of the text form with their ends.
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let head = format!(
             "{FIRST_LINE}\ndataset\t{}\nprotocol\t{}\nseed\t{}\nclasses\t{}\n",
             shown(self.dataset.as_bytes()),
             shown(self.protocol.as_bytes()),
             self.seed,
             self.classes
         );
-        for (split, images) in [("train", &self.train), ("val", &self.val)] {
-            for image in images {
-                text.push_str(&format!("{split}\t{}\t{}", image.label, shown(&image.path)));
-                if let Some(offset) = image.offset {
-                    text.push_str(&format!("\t{offset}"));
-                }
-                text.push('\n');
-            }
-        }
-        text
+        let train = self.train.iter().map(|image| image.line("train"));
+        let val = self.val.iter().map(|image| image.line("val"));
+        std::iter::once(head).chain(train).chain(val)
     }
 
     /// The sha256 of the text form, in hex.
     pub fn sha256(&self) -> String {
         let mut hash = Sha256::new();
-        hash.update(self.text().as_bytes());
+        self.lines().for_each(|line| hash.update(line.as_bytes()));
         hex(hash)
     }
 
@@ -246,6 +244,11 @@ impl SampledList {
 }
 
 impl SampledImage {
+    fn line(&self, split: &str) -> String {
+        let offset = self.offset.map(|offset| format!("\t{offset}")).unwrap_or_default();
+        format!("{split}\t{}\t{}{offset}\n", self.label, shown(&self.path))
+    }
+
     fn of(image: ImageRef<'_>) -> Self {
         Self { label: image.label, path: image.path_bytes().to_vec(), offset: image.offset }
     }

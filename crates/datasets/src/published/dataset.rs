@@ -56,8 +56,8 @@ pub struct PublishedClasses {
     pub count: usize,
     /// Which naming this is; part of every listing.
     pub version: &'static str,
-    /// The names in the order of the labels, where they are known without the files.
-    pub names: Option<&'static [&'static str]>,
+    /// The names in the order of the labels, one per line, where they are known without the files.
+    pub names: Option<&'static str>,
     /// The names of the class folders, one per line, where folders are not named as the classes.
     pub folders: Option<&'static str>,
 }
@@ -181,6 +181,6 @@ impl PublishedDataset {
     /// The digest of the published class names (see [`ClassNames::digest`](crate::listing::ClassNames::digest)),
     /// where they are known without the files.
     pub fn class_digest(&self) -> Option<String> {
-        self.classes.names.map(|names| crate::listing::ClassNames::digest_of(names.iter().copied()))
+        self.classes.names.map(|names| crate::listing::ClassNames::digest_of(names.lines()))
     }
 }

@@ -1,6 +1,6 @@
 //! Published data sets by name, read from the layouts that their communities use.
 //!
-//! [`all`] tells what is known, [`check`] what of it is on this disk and how to get the rest, and [`read`] lists the
+//! [`list`] tells what is known, [`check`] what of it is on this disk and how to get the rest, and [`read`] lists the
 //! images with their published splits. The folder that is given is that of all data sets, as CoOp's `DATASETS.md` lays
 //! it out, or the folder of the data set itself.
 //!
@@ -59,7 +59,7 @@ fn did_you_mean(nearest: &Option<String>) -> String {
 }
 
 /// Every known data set.
-pub fn all() -> impl Iterator<Item = &'static PublishedDataset> {
+pub fn list() -> impl Iterator<Item = &'static PublishedDataset> {
     registry::all()
 }
 
@@ -68,8 +68,8 @@ pub fn all() -> impl Iterator<Item = &'static PublishedDataset> {
 /// # Errors
 /// [`PublishedError::UnknownDataset`].
 pub fn find(name: &str) -> Result<&'static PublishedDataset, PublishedError> {
-    all().find(|dataset| dataset.name == name).ok_or_else(|| {
-        let known: Vec<String> = all().map(|dataset| dataset.name.to_owned()).collect();
+    list().find(|dataset| dataset.name == name).ok_or_else(|| {
+        let known: Vec<String> = list().map(|dataset| dataset.name.to_owned()).collect();
         PublishedError::UnknownDataset { name: name.to_owned(), nearest: nearest(name, &known), known }
     })
 }

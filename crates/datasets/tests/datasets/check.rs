@@ -8,7 +8,7 @@ use super::miniature::Disk;
 #[test]
 fn what_is_absent_is_said_with_its_source() {
     let disk = Disk::new();
-    for dataset in published::all() {
+    for dataset in published::list() {
         let report = published::check(dataset.name, disk.root()).unwrap();
         assert!(!report.is_usable());
         assert_eq!(report.missing.len(), dataset.parts.len());

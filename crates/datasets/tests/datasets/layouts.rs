@@ -25,7 +25,7 @@ fn paths(listing: &DatasetListing, split: &str) -> Vec<(String, usize)> {
 
 #[test]
 fn every_data_set_is_listed_checked_and_sampled() {
-    let names: Vec<&str> = published::all().map(|dataset| dataset.name).collect();
+    let names: Vec<&str> = published::list().map(|dataset| dataset.name).collect();
     assert_eq!(names.len(), 24);
     for name in names {
         let (disk, listing) = read(name);
@@ -109,6 +109,15 @@ fn the_imagenet_family_is_named_by_its_folders() {
 }
 
 #[test]
+fn validation_images_of_imagenet_have_to_be_sorted() {
+    let disk = Disk::with("imagenet");
+    std::fs::remove_dir_all(disk.root().join("imagenet/images/val")).unwrap();
+    disk.image("imagenet/images/val/ILSVRC2012_val_00000001.JPEG");
+    let error = published::read("imagenet", disk.root()).unwrap_err().to_string();
+    assert!(error.contains("images/val holds no class folders") && error.contains("by wnid"), "{error}");
+}
+
+#[test]
 fn aircraft_are_read_from_both_folders() {
     let (disk, aircraft) = read("fgvc_aircraft");
     assert_eq!(aircraft.classes.names, ["707-320", "A340-300", "F-16A/B"]);
@@ -189,13 +198,13 @@ fn training_images_can_give_a_validation_split() {
 
 #[test]
 fn the_registry_is_consistent() {
-    for dataset in published::all() {
+    for dataset in published::list() {
         assert!(dataset.templates.iter().all(|template| template.text.matches("{}").count() == 1));
         assert!(dataset.homepage.starts_with("https://"), "{}", dataset.name);
         assert!(!dataset.parts.is_empty() && !dataset.counts_from.is_empty());
         let classes = dataset.classes;
         if let Some(names) = classes.names {
-            assert_eq!(names.len(), classes.count, "{}", dataset.name);
+            assert_eq!(names.lines().count(), classes.count, "{}", dataset.name);
         }
         if let Some(folders) = classes.folders {
             assert_eq!(folders.lines().count(), classes.count, "{}", dataset.name);

@@ -1,9 +1,12 @@
 //! Every protocol on miniatures, and the lists of sampled images.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use proptest::prelude::*;
 use regulus_datasets::folders::{FolderRequest, scan};
 use regulus_datasets::listing::{DatasetListing, ListedImages};
+use regulus_datasets::manifest::{ManifestFormat, read_from};
 use regulus_datasets::protocol::{Protocol, ProtocolTask, SampledList};
 use regulus_datasets::{dassl, published};
 
@@ -186,6 +189,56 @@ fn a_sampled_list_can_be_imported_again() {
     let test_image = pets.split("test").unwrap().get(0).unwrap();
     let leak = format!("{text}train\t{}\t{}\n", test_image.label, test_image.shown());
     assert!(wrong(leak).contains("an image of the test split test"));
+}
+
+#[test]
+fn the_hash_is_that_of_the_text() {
+    let (disk, pets) = read("oxford_pets");
+    let task = plan("few-shot:1", &pets, &[]).unwrap();
+    let path = disk.path("list.txt");
+    std::fs::write(&path, task.sampled.text()).unwrap();
+    let mut hash = <sha2::Sha256 as sha2::Digest>::new();
+    sha2::Digest::update(&mut hash, std::fs::read(path).unwrap());
+    let digest: String = sha2::Digest::finalize(hash).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(task.sampled.sha256(), digest);
+    assert_ne!(task.sampled.sha256(), plan("few-shot:2", &pets, &[]).unwrap().sampled.sha256());
+}
+
+/// A manifest of images in three domains, four classes and two or three splits.
+fn manifest() -> impl Strategy<Value = String> {
+    let row = (0usize..3, 0usize..4, 0usize..3);
+    (prop::collection::vec(row, 30..80), any::<bool>()).prop_map(|(rows, has_test)| {
+        let splits = if has_test { ["train", "val", "test"] } else { ["train", "train", "val"] };
+        let line = |(number, (domain, label, split)): (usize, (usize, usize, usize))| {
+            format!("{number}.png,class {label},{},domain{domain}\n", splits[split])
+        };
+        let lines: String = rows.into_iter().enumerate().map(line).collect();
+        format!("path,label,split,domain\n{lines}")
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_image_trains_and_tests(text in manifest(), seed: u64) {
+        let listing = read_from(text.as_bytes(), ManifestFormat::Csv, Path::new("list.csv")).unwrap();
+        for protocol in ["few-shot:2", "base-to-novel:1", "full", "low-data:0.3", "long-tailed:5",
+            "out-of-distribution:domain0", "out-of-distribution:domain1+domain2"] {
+            let protocol: Protocol = protocol.parse().unwrap();
+            let Ok(task) = protocol.plan(&listing, &[], seed) else { continue };
+            let mut seen = BTreeSet::new();
+            let parts = [&task.train].into_iter().chain(task.tests.iter().map(|test| &test.images));
+            for (path, _) in parts.flat_map(paths) {
+                prop_assert!(seen.insert(path));
+            }
+            for test in &task.tests {
+                prop_assert!(test.images.images.labels().iter().all(|&label| label < test.classes.len()));
+            }
+            prop_assert!(task.train.images.labels().iter().all(|&label| label < task.classes.len()));
+            let again = SampledList::parse(&task.sampled.text()).unwrap();
+            let imported = protocol.plan_with(&listing, &[], 0, &again).unwrap();
+            prop_assert_eq!((&imported.train, &imported.val), (&task.train, &task.val));
+        }
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use regulus_datasets::published::{self, CheckOptions};
 #[ignore = "needs data sets and reads their files"]
 fn data_sets_on_this_machine() {
     let root = PathBuf::from(std::env::var_os("REGULUS_DATASETS").unwrap());
-    for dataset in published::all() {
+    for dataset in published::list() {
         let options = CheckOptions { files: true, contents: true };
         let report = published::check_with(dataset.name, &root, options).unwrap();
         if report.missing.len() == dataset.parts.len() {

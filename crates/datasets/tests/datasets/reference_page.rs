@@ -46,7 +46,7 @@ fn table() -> String {
         "| Name | Data set | Folder | Layout | Classes | Images; published in | Templates | MB | Licence |\n\
                      | --- | --- | --- | --- | ---: | --- | --- | ---: | --- |\n"
             .to_owned();
-    published::all().for_each(|dataset| table.push_str(&row(dataset)));
+    published::list().for_each(|dataset| table.push_str(&row(dataset)));
     table
 }
 

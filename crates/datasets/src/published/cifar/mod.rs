@@ -65,7 +65,7 @@ pub(super) fn read_hundred(place: &Place) -> Result<DatasetListing, ListingError
 
 fn read(place: &Place, forms: [Form; 2]) -> Result<DatasetListing, ListingError> {
     let names: Vec<String> =
-        place.dataset.classes.names.unwrap_or_default().iter().map(|&name| name.to_owned()).collect();
+        place.dataset.classes.names.unwrap_or_default().lines().map(str::to_owned).collect();
     let is_there = |form: &&Form| place.folder.join(form.folder).join(form.test).exists();
     let [first, _] = &forms;
     let form = forms.iter().find(is_there).unwrap_or(first);

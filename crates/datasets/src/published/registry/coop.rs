@@ -17,7 +17,7 @@ pub(super) const fn coop_template(text: &'static str) -> [Template; 1] {
 }
 
 /// The names of a split file.
-const fn classes(count: usize, names: Option<&'static [&'static str]>) -> PublishedClasses {
+const fn classes(count: usize, names: Option<&'static str>) -> PublishedClasses {
     PublishedClasses { count, version: "coop-1", names, folders: None }
 }
 

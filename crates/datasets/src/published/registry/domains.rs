@@ -8,7 +8,7 @@ use crate::published::dataset::{
 const PHOTO: Template = Template { text: "a photo of a {}.", from: "CLIP" };
 const THIS_IS: Template = Template { text: "this is {}.", from: "ProReg" };
 
-const fn classes(count: usize, names: Option<&'static [&'static str]>) -> PublishedClasses {
+const fn classes(count: usize, names: Option<&'static str>) -> PublishedClasses {
     PublishedClasses { count, version: "folders", names, folders: None }
 }
 

@@ -7,11 +7,11 @@ use crate::published::dataset::{
 };
 
 /// The 1,000 folders of ImageNet, in the order of the labels.
-pub(super) const WNIDS: &str = include_str!("../../../assets/imagenet_wnids.txt");
+pub(super) const WNIDS: &str = include_str!("../../../assets/wnids/imagenet.txt");
 /// The 200 folders of ImageNet-A, sorted.
-const WNIDS_OF_A: &str = include_str!("../../../assets/imagenet_a_wnids.txt");
+const WNIDS_OF_A: &str = include_str!("../../../assets/wnids/imagenet_a.txt");
 /// The 200 folders of ImageNet-R, sorted.
-const WNIDS_OF_R: &str = include_str!("../../../assets/imagenet_r_wnids.txt");
+const WNIDS_OF_R: &str = include_str!("../../../assets/wnids/imagenet_r.txt");
 
 const TEMPLATES: &[Template] = &coop_template("a photo of a {}.");
 

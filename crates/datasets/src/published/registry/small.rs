@@ -9,8 +9,8 @@ const TEMPLATES: &[Template] = &[Template { text: "a photo of a {}.", from: "CLI
 const SPLITS: &[PublishedSplit] = &[PublishedSplit::of("train", 50_000), PublishedSplit::of("test", 10_000)];
 const COUNTS: &str = "https://www.cs.toronto.edu/~kriz/cifar.html";
 
-const fn classes(names: &'static [&'static str]) -> PublishedClasses {
-    PublishedClasses { count: names.len(), version: "cifar-1", names: Some(names), folders: None }
+const fn classes(count: usize, names: &'static str) -> PublishedClasses {
+    PublishedClasses { count, version: "cifar-1", names: Some(names), folders: None }
 }
 
 pub(super) const DATASETS: &[PublishedDataset] = &[
@@ -27,7 +27,7 @@ pub(super) const DATASETS: &[PublishedDataset] = &[
         licence: "not stated; research use, cite the report",
         megabytes: Some(170),
         templates: TEMPLATES,
-        classes: classes(names::CIFAR10),
+        classes: classes(10, names::CIFAR10),
         splits: SPLITS,
         counts_from: COUNTS,
     },
@@ -44,7 +44,7 @@ pub(super) const DATASETS: &[PublishedDataset] = &[
         licence: "not stated; research use, cite the report",
         megabytes: Some(170),
         templates: TEMPLATES,
-        classes: classes(names::CIFAR100),
+        classes: classes(100, names::CIFAR100),
         splits: SPLITS,
         counts_from: COUNTS,
     },
