@@ -1,5 +1,5 @@
-//! Few-shot subsets: `DatasetBase.generate_fewshot_dataset` of Dassl with `repeat=False`, as the data sets of CoOp call
-//! it. One stream of random numbers serves the training images and then the validation images.
+//! Few-shot subsets: `DatasetBase.generate_fewshot_dataset` of Dassl with `repeat=False`, as the data sets of CoOp
+//! call it. One stream of random numbers serves the training images and then the validation images.
 
 use super::PythonRandom;
 

@@ -8,8 +8,8 @@ const VAL: f64 = 0.2;
 /// CoOp's shares of training and validation images of a data set without any split.
 const TRAIN_AND_VAL: (f64, f64) = (0.5, 0.2);
 
-/// A listing whose `val` is a fifth of each class of its `train`, which keeps the rest; unchanged if it has a `val` or no
-/// `train`. See [`split_train_val`].
+/// A listing whose `val` is a fifth of each class of its `train`, which keeps the rest; unchanged if it has a `val` or
+/// no `train`. See [`split_train_val`].
 ///
 /// # Errors
 /// [`SplitError::TooFew`] for a class with one or two images.

@@ -1,5 +1,5 @@
-//! Cutting off validation and test images: `OxfordPets.split_trainval` and `DescribableTextures.read_and_split_data` of
-//! CoOp. Counts are rounded half to even, as Python's `round` does.
+//! Cutting off validation and test images: `OxfordPets.split_trainval` and `DescribableTextures.read_and_split_data`
+//! of CoOp. Counts are rounded half to even, as Python's `round` does.
 
 use thiserror::Error;
 
@@ -30,8 +30,8 @@ pub enum SplitError {
     },
 }
 
-/// Splits labelled images into training and validation, as indices `(train, val)`: of each class, in the order of first
-/// appearance, the shuffled first `round(n * val)` validate. CoOp's `val` is 0.2.
+/// Splits labelled images into training and validation, as indices `(train, val)`: of each class, in the order of
+/// first appearance, the shuffled first `round(n * val)` validate. CoOp's `val` is 0.2.
 ///
 /// # Errors
 /// [`SplitError::TooFew`] for a class without a validation image, where the official function stops as well;
@@ -58,8 +58,8 @@ pub fn split_train_val(
     Ok((train_set, val_set))
 }
 
-/// Splits the `images` images of a class into three, as indices `[train, val, test]`. CoOp's shares are 0.5 and 0.2, and
-/// its classes come one after another from one stream.
+/// Splits the `images` images of a class into three, as indices `[train, val, test]`. CoOp's shares are 0.5 and 0.2,
+/// and its classes come one after another from one stream.
 ///
 /// # Errors
 /// [`SplitError::TooFew`] where a part would be empty; [`SplitError::Shares`].

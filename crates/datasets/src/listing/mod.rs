@@ -98,8 +98,8 @@ impl DatasetListing {
         hex(hash)
     }
 
-    /// Looks for every file that a split file, list or manifest names, and says which are not there. What was found in a
-    /// folder is not looked for again.
+    /// Looks for every file that a split file, list or manifest names, and says which are not there. What was found in
+    /// a folder is not looked for again.
     pub fn missing_images(&self) -> MissingImages {
         files::missing(&self.root, &self.splits)
     }

@@ -1,5 +1,5 @@
-//! The rows of a manifest on their way into a listing: names become numbers as they are read, and numbers become labels
-//! once all names are known.
+//! The rows of a manifest on their way into a listing: names become numbers as they are read, and numbers become
+//! labels once all names are known.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

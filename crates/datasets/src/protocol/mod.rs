@@ -45,13 +45,14 @@ pub enum Protocol {
         /// Images per class; 0 for all.
         shots: usize,
     },
-    /// As cross-dataset, where the classes of the others are classes of the first (ImageNet and its shifted test sets).
+    /// As cross-dataset, where the classes of the others are classes of the first (ImageNet and its shifted test
+    /// sets).
     DomainGeneralisation {
         /// Images per class; 0 for all.
         shots: usize,
     },
-    /// Everything but the held-out domains trains; `id` tests on the same domains, `ood:<domain>` on each held-out one.
-    /// In a data set without domains, `ood` is its test split (BAR).
+    /// Everything but the held-out domains trains; `id` tests on the same domains, `ood:<domain>` on each held-out
+    /// one. In a data set without domains, `ood` is its test split (BAR).
     OutOfDistribution {
         /// The domains that only test.
         held_out: Vec<String>,
@@ -187,7 +188,8 @@ pub struct ProtocolTest {
 }
 
 impl Protocol {
-    /// Applies the protocol to a data set. `targets` are the other data sets of cross-dataset and domain generalisation.
+    /// Applies the protocol to a data set. `targets` are the other data sets of cross-dataset and domain
+    /// generalisation.
     ///
     /// # Errors
     /// A [`ProtocolError`] where the data sets do not have what the protocol needs.

@@ -11,9 +11,9 @@
 //! val        0    images/Abyssinian_99.jpg
 //! ```
 //!
-//! Fields are separated by single tabs. An image has its split, its label in the data set, its path relative to the folder of
-//! the data set (bytes that are not UTF-8, control characters and `%` as `%XX`) and, inside an archive, the byte at which
-//! its pixels start. The order of the lines is that of the images.
+//! Fields are separated by single tabs. An image has its split, its label in the data set, its path relative to the
+//! folder of the data set (bytes that are not UTF-8, control characters and `%` as `%XX`) and, inside an archive, the
+//! byte at which its pixels start. The order of the lines is that of the images.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What of a data set is on this disk: which parts are missing and how to get them, and whether classes and sizes are the
-//! published ones. Everything is told at once, so that nobody finds the second fault after repairing the first.
+//! What of a data set is on this disk: which parts are missing and how to get them, and whether classes and sizes are
+//! the published ones. Everything is told at once, so that nobody finds the second fault after repairing the first.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -146,15 +146,9 @@ pub(super) fn check(dataset: &'static PublishedDataset, root: &Path, options: Ch
         .into_iter()
         .map(|part| MissingPart { path: part.paths.first().copied().unwrap_or_default(), how: part.how })
         .collect();
-    // Where nothing is there, the usual folder is the place to put it.
-    let folder = if missing.len() < dataset.parts.len() {
-        place.folder.clone()
-    } else {
-        root.join(dataset.folders.first().copied().unwrap_or_default())
-    };
     let mut report = CheckReport {
         dataset: dataset.name,
-        folder,
+        folder: place.folder.clone(),
         homepage: dataset.homepage,
         licence: dataset.licence,
         megabytes: dataset.megabytes,

@@ -11,8 +11,8 @@ const SPLITS: [&[&str]; 3] = [&["train"], &["val", "valid", "validation"], &["te
 /// Classes are the sorted folders of `train`.
 ///
 /// # Errors
-/// [`ListingError::Unreadable`], [`ListingError::Empty`], [`ListingError::Malformed`] for a class folder whose name is not
-/// UTF-8, and [`ListingError::UnknownClass`] for a folder of another split that `train` does not have.
+/// [`ListingError::Unreadable`], [`ListingError::Empty`], [`ListingError::Malformed`] for a class folder whose name is
+/// not UTF-8, and [`ListingError::UnknownClass`] for a folder of another split that `train` does not have.
 pub fn read_image_folder(root: &Path) -> Result<DatasetListing, ListingError> {
     let mut tree = Tree::new(root);
     let has_train = root.join("train").is_dir();

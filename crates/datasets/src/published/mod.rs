@@ -85,8 +85,8 @@ pub fn read(name: &str, root: &Path) -> Result<DatasetListing, PublishedError> {
     Ok(read::read(find(name)?, root)?)
 }
 
-/// What of the data set `name` is at `root`, what is missing and how to get it, and whether its sizes are the published
-/// ones.
+/// What of the data set `name` is at `root`, what is missing and how to get it, and whether its sizes are the
+/// published ones.
 ///
 /// # Errors
 /// [`PublishedError::UnknownDataset`]. Whatever is wrong with the data set itself is in the report.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use regulus_datasets::manifest::{ManifestFormat, read_from};
+use regulus_datasets::protocol::Protocol;
 
 /// A manifest of `rows` rows that is made while it is read.
 struct Manifest {
@@ -25,7 +26,8 @@ impl Read for Manifest {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.pending.len() < buffer.len() && self.next < self.rows {
             let number = self.next;
-            let (class, split) = (number % 1000, if number.is_multiple_of(20) { "test" } else { "train" });
+            let (class, split) =
+                (number % 1000, if (number / 1000).is_multiple_of(20) { "test" } else { "train" });
             let path = format!("images/{split}/class_{class:04}/photograph_{number:08}.jpg");
             let row = match self.format {
                 ManifestFormat::Csv => format!("{path},class_{class:04},{split},photo\n"),
@@ -56,6 +58,10 @@ fn read(format: ManifestFormat, rows: usize) {
          peak memory in kB {before:?} before, {read:?} after reading, {:?} after both",
         peak_kilobytes()
     );
+    let planned = Instant::now();
+    let task = Protocol::FewShot { shots: 16 }.plan(&listing, &[], 1).unwrap();
+    assert_eq!(task.train.images.len(), 16 * 1000);
+    println!("  16 shots of each class: {:.2} s", planned.elapsed().as_secs_f64());
     assert_eq!(listing.len(), rows);
     assert_eq!(listing.classes.len(), 1000);
     assert_eq!(listing.split("test").unwrap().len(), rows / 20);

@@ -1,5 +1,5 @@
-//! CIFAR-10 and CIFAR-100 in their original archives, read where they lie: a listing holds the byte at which the pixels
-//! of each image start, and nothing is unpacked to files.
+//! CIFAR-10 and CIFAR-100 in their original archives, read where they lie: a listing holds the byte at which the
+//! pixels of each image start, and nothing is unpacked to files.
 //!
 //! A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 

@@ -1,8 +1,10 @@
-//! Just enough of Python's pickle machine to find labels and pixels in the Python archives. Nothing is executed: a call
-//! becomes a value that remembers its arguments. Texts are positions in the file, so that pixels are not copied, and
-//! every instruction makes at most one value of constant size, so that memory is bounded by the length of the file.
+//! Just enough of Python's pickle machine to find labels and pixels in the Python archives. Nothing is executed: a
+//! call becomes a value that remembers its arguments. Texts are positions in the file, so that pixels are not copied,
+//! and every instruction makes at most one value of constant size, so that memory is bounded by the length of the
+//! file.
 //!
-//! (The pickle reader of `regulus-checkpoints` serves tensors: it drops strings of bytes, which is where the pixels are.)
+//! (The pickle reader of `regulus-checkpoints` serves tensors: it drops strings of bytes, which is where the pixels
+//! are.)
 
 use std::collections::HashMap;
 use std::ops::Range;

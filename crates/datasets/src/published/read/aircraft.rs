@@ -6,7 +6,8 @@ use super::Place;
 use super::text::{malformed, read_lines};
 use crate::listing::{DatasetListing, Entry, EntryUnit, Images, ListingError, Origin, relative, shown};
 
-/// `images/<name>.jpg` by `images_variant_*.txt`, whose lines are `<name> <variant>`; labels are lines of `variants.txt`.
+/// `images/<name>.jpg` by `images_variant_*.txt`, whose lines are `<name> <variant>`; labels are lines of
+/// `variants.txt`.
 pub(super) fn read(place: &Place) -> Result<DatasetListing, ListingError> {
     let variants = place.folder.join("variants.txt");
     let names: Vec<String> = read_lines(&variants)?.into_iter().map(|(_, name)| name).collect();

@@ -41,8 +41,8 @@ pub(super) fn read(place: &Place, domains: &[&str]) -> Result<DatasetListing, Li
     read_lists(place, domains, "", &[("train", "train"), ("test", "test")], 0)
 }
 
-/// `<domain>_{train,crossval}_kfold.txt` of PACS, where labels count from 1, as `train` and `val`; where these files are
-/// not there, the folders of the domains as the split `all`. (The official `test` lists are the union of both.)
+/// `<domain>_{train,crossval}_kfold.txt` of PACS, where labels count from 1, as `train` and `val`; where these files
+/// are not there, the folders of the domains as the split `all`. (The official `test` lists are the union of both.)
 pub(super) fn read_kfold(place: &Place, domains: &[&str]) -> Result<DatasetListing, ListingError> {
     let first = domains.first().copied().unwrap_or_default();
     let folder = ["images", "images/kfold", "kfold"]

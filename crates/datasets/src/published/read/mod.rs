@@ -27,16 +27,15 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The first of the usual folders, and `root` itself, that holds every part; failing that, the one with the most.
+    /// Of the usual folders and `root` itself, the first that holds the most parts.
     pub fn find(dataset: &'static PublishedDataset, root: &Path) -> Self {
         let candidates = dataset.folders.iter().map(|folder| root.join(folder)).chain([root.to_owned()]);
         let mut best: Option<(usize, PathBuf)> = None;
         for folder in candidates {
             let place = Self { dataset, folder };
             let parts = dataset.parts.len() - place.missing().len();
-            let exists = parts + usize::from(parts > 0);
-            if best.as_ref().is_none_or(|(most, _)| exists > *most) {
-                best = Some((exists, place.folder));
+            if best.as_ref().is_none_or(|(most, _)| parts > *most) {
+                best = Some((parts, place.folder));
             }
         }
         Self { dataset, folder: best.map_or_else(|| root.to_owned(), |(_, folder)| folder) }

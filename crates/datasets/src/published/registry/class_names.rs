@@ -1,7 +1,8 @@
 //! Names of classes that are known without the files, one per line in the order of the labels: what
 //! [`check`](crate::published::check) compares the names of split files and folders with.
 
-/// Folder names without the background and `Faces_easy`, four of them renamed by CoOp. Capitals sorted first, so that the renamed faces, leopards and motorbikes lead.
+/// Folder names without the background and `Faces_easy`, four of them renamed by CoOp. Capitals sorted first, so that
+/// the renamed faces, leopards and motorbikes lead.
 pub(super) const CALTECH101: &str = include_str!("../../../assets/class_names/caltech101.txt");
 /// Breeds, from file names, in lower case.
 pub(super) const OXFORD_PETS: &str = include_str!("../../../assets/class_names/oxford_pets.txt");

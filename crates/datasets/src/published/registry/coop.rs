@@ -1,5 +1,5 @@
-//! The eleven data sets of CoOp (Zhou et al., "Learning to Prompt for Vision-Language Models", IJCV 2022): folders as in
-//! its `DATASETS.md`, templates of its `trainers/zsclip.py`, sizes of its appendix.
+//! The eleven data sets of CoOp (Zhou et al., "Learning to Prompt for Vision-Language Models", IJCV 2022): folders as
+//! in its `DATASETS.md`, templates of its `trainers/zsclip.py`, sizes of its appendix.
 
 use super::class_names as names;
 use crate::published::dataset::{
