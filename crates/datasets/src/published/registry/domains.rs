@@ -70,7 +70,7 @@ pub(super) const DATASETS: &[PublishedDataset] = &[
             per_class: None,
             per_domain: Some(&[2_048, 2_344, 1_670, 3_929]),
         }],
-        counts_from: "Li et al., ICCV 2017 (arXiv:1710.03077)",
+        counts_from: "pacs.py of Dassl.pytorch (Li et al., ICCV 2017)",
     },
     PublishedDataset {
         name: "office_home",
@@ -104,7 +104,7 @@ pub(super) const DATASETS: &[PublishedDataset] = &[
             per_class: None,
             per_domain: Some(&[2_427, 4_365, 4_439, 4_357]),
         }],
-        counts_from: "Venkateswara et al., CVPR 2017 (arXiv:1706.07522)",
+        counts_from: "code that uses it (Venkateswara et al., CVPR 2017, say about 15,500)",
     },
     PublishedDataset {
         name: "domainnet",
@@ -126,7 +126,7 @@ pub(super) const DATASETS: &[PublishedDataset] = &[
             },
         ],
         homepage: "https://ai.bu.edu/M3SDA/",
-        licence: "fair use, see the homepage; research",
+        licence: "see the homepage; research use",
         megabytes: Some(17_500),
         templates: &[PHOTO],
         classes: classes(345, None),
