@@ -1,8 +1,15 @@
-//! Data sets as plain arrays: the built-in world, and folders of images.
+//! Data sets: the built-in world and folders of images as plain arrays; published data sets and manifests as lists of
+//! files, with their published splits, few-shot samples and protocols.
 
+pub mod dassl;
 pub mod folders;
 mod labelled;
+mod lines;
+pub mod listing;
+pub mod manifest;
 mod originals;
+pub mod protocol;
+pub mod published;
 mod subset;
 mod task;
 pub mod world;

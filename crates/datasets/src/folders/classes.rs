@@ -31,7 +31,7 @@ pub(super) fn of_folder(path: &Path) -> Result<String, FolderError> {
 }
 
 /// The class of a flat file `<class>_<number>.<ext>`.
-pub(super) fn of_flat_file(path: &Path) -> Result<String, FolderError> {
+pub(crate) fn of_flat_file(path: &Path) -> Result<String, FolderError> {
     let expected = "expected a file name <class>_<number>.<ext> in UTF-8";
     let class = path
         .file_stem()

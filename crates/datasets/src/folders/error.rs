@@ -204,7 +204,7 @@ fn did_you_mean(nearest: &Option<String>) -> String {
 }
 
 /// The name among `known` that is most similar to `wanted`, if any is similar at all.
-pub(super) fn nearest(wanted: &str, known: &[String]) -> Option<String> {
+pub(crate) fn nearest(wanted: &str, known: &[String]) -> Option<String> {
     let wanted = wanted.to_lowercase();
     known
         .iter()

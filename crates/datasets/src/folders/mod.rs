@@ -28,12 +28,16 @@ mod scan;
 mod split;
 
 pub use classes::ClassName;
+pub(crate) use classes::of_flat_file as class_of_flat_file;
+pub(crate) use entries::{is_hidden, is_image};
 pub use error::FolderError;
+pub(crate) use error::nearest;
 pub use layout::Layout;
 pub use listing::{FolderListing, ListedFile, ListedSplit};
 pub use load::{LoadedFolder, load};
 pub use report::{FolderReport, Skipped, SplitImages};
 pub use scan::{FolderRequest, scan};
+pub(crate) use split::held_out;
 
 #[cfg(test)]
 mod tests;

@@ -20,29 +20,43 @@ pub(super) fn hold_out(train: &mut Vec<ListedFile>, classes: &[&str], share: f64
     if share == 0.0 {
         return Vec::new();
     }
+    let labels: Vec<usize> = train.iter().map(|file| file.label).collect();
+    let mut held = held_out(&labels, |index| train[index].key(), classes, share).into_iter();
+    train.extract_if(.., |_| held.next() == Some(true)).collect()
+}
+
+/// Which of the images with these labels are held out. `key` gives the relative path of an image, with `/` between its
+/// parts; the images must be sorted by it.
+pub(crate) fn held_out(
+    labels: &[usize],
+    key: impl Fn(usize) -> Vec<u8>,
+    classes: &[&str],
+    share: f64,
+) -> Vec<bool> {
     let mut members_of = vec![Vec::new(); classes.len()];
-    for (index, file) in train.iter().enumerate() {
-        members_of[file.label].push(index);
+    for (index, &label) in labels.iter().enumerate() {
+        if let Some(members) = members_of.get_mut(label) {
+            members.push(index);
+        }
     }
-    let mut held = vec![false; train.len()];
+    let mut held = vec![false; labels.len()];
     for (class, members) in classes.iter().zip(&members_of) {
         let count =
             ((share * members.len() as f64).round() as usize).max(1).min(members.len().saturating_sub(1));
-        let key = key(class, members.iter().map(|&i| &train[i]));
+        let key = stream_key(class, members.iter().map(|&index| key(index)));
         let order = Stream::new(HOLD_OUT_SEED, "hold out", 0, key).permutation(members.len());
         order.iter().take(count).for_each(|&member| held[members[member]] = true);
     }
-    let mut held = held.iter();
-    train.extract_if(.., |_| held.next() == Some(&true)).collect()
+    held
 }
 
 /// The first 8 bytes of the sha256 over the class and the relative paths of its files.
-fn key<'a>(class: &str, files: impl Iterator<Item = &'a ListedFile>) -> u64 {
+fn stream_key(class: &str, files: impl Iterator<Item = Vec<u8>>) -> u64 {
     let mut hash = Sha256::new();
     hash.update(class.as_bytes());
     for file in files {
         hash.update([0]);
-        hash.update(file.key());
+        hash.update(file);
     }
     hash.finalize().iter().take(8).fold(0, |key, &byte| key << 8 | u64::from(byte))
 }

@@ -1,0 +1,19 @@
+//! Published data sets, manifests, sampling and protocols, on miniatures in the exact layouts.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use regulus_mutation::CountingAllocator;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+mod check;
+mod cifar;
+mod dassl;
+mod hostile;
+mod layouts;
+mod miniature;
+mod mutations;
+mod protocols;
+mod real;
+mod reference_page;
+mod scale;
