@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use super::RESULTS_VERSION;
-use super::spec::{DataSpec, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, WeightForm};
+use super::method_spec::{HeadInit, HeadSpec, MethodSpec, WeightForm};
+use super::spec::{DataSpec, ExperimentSpec};
 use super::tes_specs::check_encoder;
 use super::training_check::{check_groups, check_training};
 

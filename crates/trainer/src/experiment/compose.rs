@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::composition::{JointSpec, StageSpec, TeacherSpec};
 use super::ensemble_spec::EnsembleSpec;
-use super::spec::MethodSpec;
+use super::method_spec::MethodSpec;
 use crate::training::TrainingConfig;
 use crate::training_groups::{GroupConfig, prefix_of};
 

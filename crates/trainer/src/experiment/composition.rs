@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::check::Faults;
-use super::spec::{ExperimentSpec, HeadInit, HeadSpec, MethodSpec};
+use super::method_spec::{HeadInit, HeadSpec, MethodSpec};
+use super::spec::ExperimentSpec;
 use super::tes_specs::TesSpec;
 use crate::methods::adaptation::Towers;
 use crate::training::TrainingConfig;

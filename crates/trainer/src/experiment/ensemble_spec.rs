@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::check::Faults;
-use super::spec::{ExperimentSpec, HeadInit, MethodSpec};
+use super::method_spec::{HeadInit, MethodSpec};
+use super::spec::ExperimentSpec;
 
 /// Most shares of one run: each is scored on every test split.
 const MOST_SHARES: usize = 1000;

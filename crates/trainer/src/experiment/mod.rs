@@ -10,6 +10,7 @@ mod compose;
 mod composition;
 mod ensemble_spec;
 mod mask_specs;
+mod method_spec;
 mod parse;
 mod prograd_spec;
 mod prompt_specs;
@@ -24,14 +25,13 @@ pub use compose::{ComposeError, Recipe, compose, is_composed};
 pub use composition::{JointSpec, StageSpec, TeacherSpec, joint_refusal, staged_refusal};
 pub use ensemble_spec::{EnsembleSpace, EnsembleSpec};
 pub use mask_specs::{DropoutSpec, MaskTuningSpec};
+pub use method_spec::{Averaged, HeadInit, HeadSpec, MethodSpec, SolverSpec, WeightForm};
 pub use parse::{SpecError, apply_override, nearest, parse_toml, read_text};
 pub use prograd_spec::ProgradSpec;
 pub use prompt_specs::{
     CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, PromptsrcSpec, TemplateSet, TemplatesSpec, VptSpec,
 };
-pub use spec::{
-    Averaged, DataSpec, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, ModelSpec, SolverSpec, WeightForm,
-};
+pub use spec::{DataSpec, ExperimentSpec, ModelSpec};
 pub use tes_specs::{BertSpec, FeaturesSpec, NamedText, TesSpec, TextSpec};
 pub use training_check::check_training_config;
 pub use world_specs::{FewShotSpec, LongTailedSpec};

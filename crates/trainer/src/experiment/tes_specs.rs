@@ -6,7 +6,8 @@ use regulus_clip::{BertPooling, Precision};
 use serde::{Deserialize, Serialize};
 
 use super::check::Faults;
-use super::spec::{ExperimentSpec, HeadInit, MethodSpec};
+use super::method_spec::{HeadInit, MethodSpec};
+use super::spec::ExperimentSpec;
 use crate::aggregation::AggregationSpec;
 
 /// TeS: fine-tuning of an image encoder that the texts of the classes guide. Defaults are the published settings for

@@ -1,7 +1,7 @@
 //! Whether an optimisation makes sense, for a whole method and for each of its parts.
 
 use super::check::{ExperimentFaults, Faults};
-use super::spec::MethodSpec;
+use super::method_spec::MethodSpec;
 use crate::aggregation::AggregationSpec;
 use crate::optim::Rule;
 use crate::schedule::Warmup;
