@@ -19,12 +19,13 @@ use crate::zero_shot::{Averaging, ZeroShot, text_features};
 /// Inverse regularisation strength of the linear probe where the recipe gives none.
 const DEFAULT_C: f64 = 1.0;
 
-/// The method that tells `class_names` apart: those of the task, or of a split with classes of its own.
+/// The method that tells `class_names` apart: those of the task, or of a split with classes of its own. Without
+/// `training_images` it is as it will be trained, or given the parameters of an adapter.
 pub(super) fn method(
     spec: &ExperimentSpec,
     materials: &Materials,
     class_names: &[String],
-    training_images: &ImageSet<'_>,
+    training_images: Option<&ImageSet<'_>>,
 ) -> Result<Box<dyn Method>, RunError> {
     let Materials { pretrained, task, .. } = materials;
     let encoder = EncoderBuilder { materials, class_names, seed: spec.seed };
@@ -41,9 +42,11 @@ pub(super) fn method(
         }
         MethodSpec::LinearProbe { solver, c } => {
             let probe = LinearProbe::new(pretrained.clip.clone(), class_names.len(), spec.seed);
-            match solver {
-                SolverSpec::Sgd => Box::new(probe),
-                SolverSpec::Lbfgs => Box::new(fitted(probe, task, training_images, c.unwrap_or(DEFAULT_C))?),
+            match (solver, training_images) {
+                (SolverSpec::Lbfgs, Some(images)) => {
+                    Box::new(fitted(probe, task, images, c.unwrap_or(DEFAULT_C))?)
+                }
+                (SolverSpec::Sgd, _) | (SolverSpec::Lbfgs, None) => Box::new(probe),
             }
         }
         MethodSpec::Finetune { label_smoothing, .. } if materials.backbone.is_some() => {

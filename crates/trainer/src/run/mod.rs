@@ -1,5 +1,7 @@
 //! One experiment from start to end: data, model, method, training, evaluation, files.
 
+mod adapted;
+mod adapted_scores;
 mod build;
 mod build_encoder;
 mod build_masks;
@@ -15,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 
+pub use adapted::{AdaptError, AdaptedClassifier, AdaptedModel, ModelPaths};
+pub use adapted_scores::{MixtureError, MixtureScores, Space, mixtures, scores};
 pub use ensemble::EnsembleScores;
 pub use materials::{DataError, Inputs, Materials};
 pub use outcome::{Outcome, OutcomeError, SplitScores};
@@ -23,7 +27,7 @@ use ensemble::Sweep;
 use outcome::Evaluation;
 use resumable::Earlier;
 
-use crate::adapter::{self, AdapterCard, AdapterError};
+use crate::adapter::{Activations, Adapter, AdapterCard, AdapterError, FORMAT};
 use crate::batches::{BatchSource, ImageSet, Sampler};
 use crate::checkpoint::CheckpointError;
 use crate::class_texts::TextError;
@@ -230,7 +234,12 @@ pub fn run(
     let image_set = |images| ImageSet { images, preprocess, device };
     let evaluation = evaluate(&trained, materials, &image_set, &mut work.recorder, control.progress)?;
     if !parameters.is_empty() {
+        let config = &materials.pretrained.config;
         let card = AdapterCard {
+            format: FORMAT,
+            method: experiment.spec().method.label(),
+            activation: Activations::of(config),
+            resolution: config.image.resolution(),
             experiment: materials.identity.clone(),
             recipe,
             base_sha256: materials.pretrained.sha256.clone(),
@@ -245,7 +254,8 @@ pub fn run(
                 .map(|split| (split.split.clone(), split.scores.accuracy))
                 .collect(),
         };
-        adapter::save(&folder.join("adapter.safetensors"), &parameters, &method.buffers(), &card)?;
+        let adapter = Adapter::new(card, method.as_ref(), parameters.clone());
+        adapter.save(&folder.join("adapter.safetensors"))?;
     }
     if let Some(report) = &materials.report {
         outcome::write_json(&folder.join("data.json"), report)?;
@@ -273,7 +283,7 @@ fn build_and_train(
     let task = &materials.task;
     let images = ImageSet { images: &task.train, preprocess: materials.preprocess(), device };
     let spec = experiment.spec();
-    let mut method = build::method(spec, materials, &task.class_names, &images)?;
+    let mut method = build::method(spec, materials, &task.class_names, Some(&images))?;
     let Some(config) = &spec.training else {
         let parameters = method.parameters();
         return Ok((method, parameters));
@@ -311,7 +321,7 @@ fn evaluate<'a>(
             logits_of(method, parameters, &images)
         } else if spec.method.reads_class_names() {
             let training_images = image_set(&materials.task.train);
-            let renamed = build::method(spec, materials, class_names, &training_images)?;
+            let renamed = build::method(spec, materials, class_names, Some(&training_images))?;
             logits_of(renamed.as_ref(), parameters, &images)
         } else {
             return Err(RunError::Classes { split: split.name.clone(), method: spec.method.name() });

@@ -20,6 +20,7 @@ use regulus_losses::{TesSettings, smooth_labels, soft_cross_entropy};
 
 use super::linear_layer::LinearLayer;
 use crate::batches::Batch;
+use crate::merge::{Merged, NotMergeable, PlainClassifier};
 use crate::method::{BufferError, Method, Objective, StepOutcome};
 use crate::parameters::Parameters;
 use text_guidance::TextGuidance;
@@ -182,6 +183,27 @@ impl Method for EncoderTuning {
         let running = self.running.take().with_values(buffers.clone());
         self.running.replace(running);
         Ok(())
+    }
+
+    /// Of a backbone: its trained weights and running statistics under the linear classifier. What TeS adds beside it
+    /// takes no part in a prediction.
+    fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
+        if matches!(self.encoder, ImageEncoder::Clip(_)) {
+            return Err(NotMergeable::new(
+                "its classifier reads the image tower before the projection, where a plain CLIP has none",
+            ));
+        }
+        let own = parameters.iter().filter(|(path, _)| !self.is_head(path));
+        let weights = own.map(|(path, leaf)| (path.clone(), leaf.value.clone()));
+        let of_texts = |path: &String| TextGuidance::owns(path);
+        let moved = self.buffers().into_iter().filter(|(path, _)| !of_texts(path));
+        let leaf = |part: &str| &parameters[&*format!("{CLASSIFIER}.{part}")];
+        let classifier = PlainClassifier::Linear {
+            weight: leaf("weight").tensor(),
+            bias: leaf("bias").tensor(),
+            unit_features: false,
+        };
+        Ok(Merged { weights: weights.chain(moved).collect(), classifier })
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {

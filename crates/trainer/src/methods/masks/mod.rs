@@ -27,6 +27,7 @@ use regulus_losses::{
 };
 
 use crate::batches::{Batch, ImageSet};
+use crate::merge::{Merged, NotMergeable, PlainClassifier};
 use crate::method::{Method, Objective, StepOutcome};
 use crate::parameters::{LeafGradients, Parameters};
 use crate::zero_shot::ZeroShot;
@@ -130,12 +131,16 @@ impl MaskTuning {
     /// # Errors
     /// [`ParameterError`] if `parameters` are not masks of this model.
     pub fn merged(&self, parameters: &Parameters) -> Result<Clip, ParameterError> {
+        self.model.clip().with_parameters(&self.masked_weights(parameters))
+    }
+
+    /// The masked weights by path, 0 where they are off.
+    fn masked_weights(&self, parameters: &Parameters) -> BTreeMap<String, Tensor<1>> {
         let merge = |weight: &MaskedWeight| {
             let mask = parameters.get(&weight.path)?.value.clone();
             Some((weight.path.clone(), masked_weight(weight.value.clone(), mask, self.settings.threshold)))
         };
-        let values: BTreeMap<String, Tensor<1>> = self.masked.iter().filter_map(merge).collect();
-        self.model.clip().with_parameters(&values)
+        self.masked.iter().filter_map(merge).collect()
     }
 
     fn injection(&self, parameters: &Parameters) -> Injection {
@@ -234,6 +239,15 @@ impl Method for MaskTuning {
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
         self.model.classify_with(pixels, &self.injection(parameters))
+    }
+
+    fn threshold(&self, name: &str) -> Option<f64> {
+        self.masked.iter().any(|weight| weight.path == name).then_some(self.settings.threshold)
+    }
+
+    fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
+        let classifier = PlainClassifier::Texts(self.model.text_features());
+        Ok(Merged { weights: self.masked_weights(parameters), classifier })
     }
 
     /// Counts of weights, and the shares that are off in percent.

@@ -1,5 +1,6 @@
 //! Learning prompts of any form, under any regulariser.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use super::frozen_images::FrozenImages;
 use super::regulariser::PromptRegulariser;
 use super::{PromptError, start};
 use crate::batches::{Batch, ImageSet};
+use crate::merge::{Merged, NotMergeable, PlainClassifier};
 use crate::method::{Method, Objective};
 use crate::parameters::Parameters;
 
@@ -112,6 +114,16 @@ impl Method for PromptLearning {
         let prompted = self.classified(image, self.text_features(parameters));
         let frozen = |texts| self.classified(self.frozen_images.of(batch), texts);
         self.regulariser.objective(prompted, frozen, batch.labels.clone())
+    }
+
+    fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
+        if self.prompts.reach_images() {
+            return Err(NotMergeable::new(
+                "its image tower reads learned prompts beside the image, for which a plain model has no place",
+            ));
+        }
+        let classifier = PlainClassifier::Texts(self.text_features(parameters));
+        Ok(Merged { weights: BTreeMap::new(), classifier })
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
