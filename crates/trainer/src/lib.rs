@@ -30,6 +30,7 @@ pub mod templates;
 #[cfg(test)]
 mod testing;
 pub mod training;
+pub mod training_groups;
 pub mod training_state;
 pub mod views;
 pub mod zero_shot;

@@ -100,6 +100,37 @@ impl Parameters {
         })
     }
 
+    /// The leaves that are `chosen` by name.
+    #[must_use]
+    pub fn filtered(&self, chosen: impl Fn(&str) -> bool) -> Self {
+        let leaves = self.leaves.iter().filter(|(name, _)| chosen(name));
+        Self { leaves: leaves.map(|(name, leaf)| (name.clone(), leaf.clone())).collect() }
+    }
+
+    /// The leaves whose names begin with `prefix`, under the rest of their names.
+    #[must_use]
+    pub fn within(&self, prefix: &str) -> Self {
+        let leaves = self.leaves.iter().filter_map(|(name, leaf)| {
+            let rest = name.strip_prefix(prefix)?;
+            Some((rest.to_owned(), leaf.clone()))
+        });
+        Self { leaves: leaves.collect() }
+    }
+
+    /// The same leaves with `prefix` before their names.
+    #[must_use]
+    pub fn prefixed(self, prefix: &str) -> Self {
+        let leaves = self.leaves.into_iter().map(|(name, leaf)| (format!("{prefix}{name}"), leaf));
+        Self { leaves: leaves.collect() }
+    }
+
+    /// These leaves and those of `others`, which take the place of leaves of the same name.
+    #[must_use]
+    pub fn with(mut self, others: &Self) -> Self {
+        self.leaves.extend(others.leaves.iter().map(|(name, leaf)| (name.clone(), leaf.clone())));
+        self
+    }
+
     /// The gradients of these (tracked) leaves; leaves that the loss does not reach are absent.
     pub fn gradients(&self, gradients: &mut Gradients) -> LeafGradients {
         let pairs = self.leaves.iter();

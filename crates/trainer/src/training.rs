@@ -1,6 +1,8 @@
 //! The training loop. There is one, for every method and for pre-training: batches, gradients, clip, step,
 //! record.
 
+use std::collections::BTreeMap;
+
 use regulus_clip::Precision;
 use regulus_images::FileError;
 use regulus_losses::AggregationError;
@@ -15,6 +17,7 @@ use crate::optim::{Optimiser, Rule, clip_global_norm};
 use crate::parameters::Parameters;
 use crate::recorder::{RecordError, Recorder, StepRecord};
 use crate::schedule::Schedule;
+use crate::training_groups::{GroupConfig, Moment};
 use crate::training_state::{StateError, TrainingState};
 
 /// How to optimise: everything that is not the method itself.
@@ -62,6 +65,9 @@ pub struct TrainingConfig {
     /// Which parameters a run ends with (default: those of the last step).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aggregation: Option<AggregationSpec>,
+    /// Parts of a composed method that are optimised in a way of their own, by their names (default: none).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, GroupConfig>,
 }
 
 impl TrainingConfig {
@@ -80,10 +86,10 @@ fn is_single(count: &usize) -> bool {
 fn is_f32(precision: &Precision) -> bool {
     *precision == Precision::F32
 }
-fn one() -> f64 {
+pub(crate) fn one() -> f64 {
     1.0
 }
-fn biases() -> Vec<String> {
+pub(crate) fn biases() -> Vec<String> {
     vec!["bias".into()]
 }
 fn everything() -> Vec<String> {
@@ -183,13 +189,15 @@ impl<'a> Training<'a> {
             method,
             batches,
             config,
-            optimiser: Optimiser::new(config.optimiser.clone()),
+            optimiser: Optimiser::default(),
             aggregate: None,
             done: 0,
             total,
         };
         let epochs = training.epochs();
-        training.aggregate = config.aggregation.map(|spec| EpochAggregate::new(spec, epochs)).transpose()?;
+        let aggregated = config.aggregated();
+        training.aggregate =
+            aggregated.map(|(spec, _)| EpochAggregate::new(spec, epochs)).transpose()?;
         Ok(training)
     }
 
@@ -200,13 +208,13 @@ impl<'a> Training<'a> {
     pub fn resume(self, state: TrainingState) -> Result<Self, TrainError> {
         state.check(&self.parameters)?;
         let epochs = self.epochs();
-        let aggregate = match (self.config.aggregation, state.aggregate) {
-            (Some(spec), Some(sum)) => Some(EpochAggregate::resume(spec, epochs, sum)?),
+        let aggregate = match (self.config.aggregated(), state.aggregate) {
+            (Some((spec, _)), Some(sum)) => Some(EpochAggregate::resume(spec, epochs, sum)?),
             (None, None) => None,
             _ => return Err(StateError { reason: "the aggregation differs".into() }.into()),
         };
         self.method.restore_buffers(&state.buffers)?;
-        let optimiser = self.optimiser.with_memory(state.memory);
+        let optimiser = Optimiser::with_memory(state.memory);
         Ok(Self { parameters: state.parameters, optimiser, aggregate, done: state.done, ..self })
     }
 
@@ -236,24 +244,21 @@ impl<'a> Training<'a> {
             let learning_rate = config.learning_rate;
             return Err(TrainError::NonFinite { loss: outcome.loss, step, learning_rate });
         }
-        if let Some(max_norm) = config.clip_norm {
-            for group in &config.clip_groups {
-                clip_global_norm(&mut outcome.gradients, max_norm, |name| name.starts_with(group.as_str()));
-            }
+        for (max_norm, group) in config.clipped() {
+            clip_global_norm(&mut outcome.gradients, max_norm, |name| name.starts_with(group.as_str()));
         }
         let per_epoch = self.batches.steps_per_epoch();
         let rate = config.schedule.rate(config.learning_rate, step, self.total, per_epoch);
+        let moment = Moment { step, total: self.total, per_epoch };
         self.parameters = self.optimiser.step(&self.parameters, outcome.gradients, |name| {
-            let multiplier = if self.method.is_head(name) { config.head_multiplier } else { 1.0 };
-            let decays = !config.no_decay.iter().any(|part| name.contains(part.as_str()));
-            (rate * multiplier, if decays { config.weight_decay } else { 0.0 })
+            config.pace(name, self.method.is_head(name), moment)
         });
         let (loss, terms) = (outcome.loss, outcome.terms);
         recorder.step(&StepRecord { step, epoch, learning_rate: rate, loss, terms })?;
         self.done += 1;
         let ends_epoch = self.done.is_multiple_of(per_epoch) || self.done == self.total;
         if let Some(aggregate) = self.aggregate.as_mut().filter(|_| ends_epoch) {
-            aggregate.add(&self.parameters)?;
+            aggregate.add(&config.aggregated_of(&self.parameters))?;
         }
         Ok(Some(Taken { done: self.done, total: self.total, ends_epoch, parameters: &self.parameters }))
     }
@@ -264,7 +269,10 @@ impl<'a> Training<'a> {
     /// [`TrainError::Aggregation`] before the last step.
     pub fn finish(self) -> Result<Parameters, TrainError> {
         match self.aggregate {
-            Some(aggregate) => Ok(aggregate.finish(&self.parameters)?),
+            Some(aggregate) => {
+                let mean = aggregate.finish(&self.config.aggregated_of(&self.parameters))?;
+                Ok(self.parameters.with(&mean))
+            }
             None => Ok(self.parameters),
         }
     }

@@ -78,6 +78,11 @@ impl ZeroShot {
         &self.clip
     }
 
+    /// The factor between cosine similarities and logits.
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
     /// Unit features of the classes' texts, `[classes, embed]`.
     pub fn text_features(&self) -> Tensor<2> {
         self.classifier.clone()

@@ -1,7 +1,7 @@
 //! Fine-tuning the whole image tower, plain or regularised: the conventional baseline, label smoothing,
 //! constant distillation, ProReg and L2-SP differ only in what they minimise.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use regulus_clip::{Clip, Part, RunningStatistics};
 use regulus_losses as losses;
 use regulus_losses::TeacherWeight;
@@ -49,8 +49,47 @@ pub enum Regulariser {
 }
 
 impl Regulariser {
-    fn needs_teacher(&self) -> bool {
+    /// Whether it compares with the frozen model.
+    pub fn needs_teacher(&self) -> bool {
         matches!(self, Self::ConstantDistillation { .. } | Self::ProReg { .. })
+    }
+
+    /// What is minimised of the logits of a batch; the spring of [`Self::L2Sp`], which is of parameters, is left out.
+    ///
+    /// # Shapes
+    /// - `student`: `[batch, classes]`; `labels`: `[batch]`
+    /// - `teacher`: computes the frozen model's logits, `[batch, classes]`
+    pub fn of_logits(
+        &self,
+        student: Tensor<2>,
+        labels: Tensor<1, Int>,
+        teacher: impl FnOnce() -> Tensor<2>,
+    ) -> Objective {
+        match self {
+            Self::None | Self::L2Sp { .. } => {
+                Objective { loss: losses::cross_entropy(student, labels).mean(), terms: Vec::new() }
+            }
+            Self::LabelSmoothing { epsilon } => {
+                let [_, classes] = student.dims();
+                let targets = losses::smooth_labels(labels, classes, *epsilon, &student.device());
+                Objective { loss: losses::soft_cross_entropy(student, targets).mean(), terms: Vec::new() }
+            }
+            Self::ConstantDistillation { alpha, temperature } => {
+                let ce = losses::cross_entropy(student.clone(), labels).mean();
+                let kd = losses::distillation(student, teacher(), *temperature).mean();
+                let loss = ce.clone() * (1.0 - alpha) + kd.clone() * *alpha;
+                Objective { loss, terms: vec![("cross_entropy", ce), ("distillation", kd)] }
+            }
+            Self::ProReg { form, alpha, temperature } => {
+                let proreg = losses::proreg(student, teacher(), labels, *form, *alpha, *temperature);
+                let terms = vec![
+                    ("cross_entropy", proreg.student_ce.mean()),
+                    ("distillation", proreg.distillation.mean()),
+                    ("teacher_weight", proreg.weights.mean()),
+                ];
+                Objective { loss: proreg.loss, terms }
+            }
+        }
     }
 }
 
@@ -117,43 +156,18 @@ impl Method for FineTune {
 
     fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective {
         let student = self.logits(parameters, batch.pixels.clone());
-        let labels = batch.labels.clone();
-        match &self.regulariser {
-            Regulariser::None => {
-                Objective { loss: losses::cross_entropy(student, labels).mean(), terms: Vec::new() }
+        let Objective { loss, mut terms } =
+            self.regulariser.of_logits(student, batch.labels.clone(), || self.teacher_logits(batch));
+        let spring = match &self.regulariser {
+            Regulariser::L2Sp { alpha, beta } => self.spring(parameters, *alpha, *beta),
+            _ => None,
+        };
+        match spring {
+            Some(spring) => {
+                terms.extend([("cross_entropy", loss.clone()), ("l2_sp", spring.clone())]);
+                Objective { loss: loss + spring, terms }
             }
-            Regulariser::LabelSmoothing { epsilon } => {
-                let [_, classes] = student.dims();
-                let targets = losses::smooth_labels(labels, classes, *epsilon, &student.device());
-                Objective { loss: losses::soft_cross_entropy(student, targets).mean(), terms: Vec::new() }
-            }
-            Regulariser::ConstantDistillation { alpha, temperature } => {
-                let teacher = self.teacher_logits(batch);
-                let ce = losses::cross_entropy(student.clone(), labels).mean();
-                let kd = losses::distillation(student, teacher, *temperature).mean();
-                let loss = ce.clone() * (1.0 - alpha) + kd.clone() * *alpha;
-                Objective { loss, terms: vec![("cross_entropy", ce), ("distillation", kd)] }
-            }
-            Regulariser::ProReg { form, alpha, temperature } => {
-                let teacher = self.teacher_logits(batch);
-                let proreg = losses::proreg(student, teacher, labels, *form, *alpha, *temperature);
-                let terms = vec![
-                    ("cross_entropy", proreg.student_ce.mean()),
-                    ("distillation", proreg.distillation.mean()),
-                    ("teacher_weight", proreg.weights.mean()),
-                ];
-                Objective { loss: proreg.loss, terms }
-            }
-            Regulariser::L2Sp { alpha, beta } => {
-                let ce = losses::cross_entropy(student, labels).mean();
-                match self.spring(parameters, *alpha, *beta) {
-                    Some(spring) => Objective {
-                        loss: ce.clone() + spring.clone(),
-                        terms: vec![("cross_entropy", ce), ("l2_sp", spring)],
-                    },
-                    None => Objective { loss: ce, terms: Vec::new() },
-                }
-            }
+            None => Objective { loss, terms },
         }
     }
 

@@ -1,5 +1,6 @@
 //! The methods, one file each.
 
+pub mod adaptation;
 mod encoder_tuning;
 mod finetune;
 mod head;
@@ -7,6 +8,7 @@ mod lbfgs;
 mod linear_layer;
 mod linear_probe;
 mod masks;
+mod part;
 mod promptless;
 pub mod prompts;
 
@@ -15,8 +17,9 @@ pub use finetune::{FineTune, Regulariser};
 pub use head::{Head, HeadStart};
 pub use lbfgs::{LogisticRegression, ProbeError, fit_logistic_regression};
 pub use linear_probe::LinearProbe;
+pub use part::Part;
 pub use masks::{
     DropoutDraws, GradientDropout, GroupImportance, Importance, MaskError, MaskPart, MaskSettings,
-    MaskTargets, MaskTuning, MaskedWeight, Measure, SeededDraws, TensorImportance, importance_by_change,
+    MaskTargets, MaskTuning, MaskedWeight, Masks, Measure, SeededDraws, TensorImportance, importance_by_change,
     importance_by_gradient, weight_group,
 };

@@ -82,6 +82,17 @@ pub struct Memory {
     pub second: Option<Tensor<1>>,
 }
 
+/// How one parameter is moved at one step.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace<'a> {
+    /// The update rule.
+    pub rule: &'a Rule,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+}
+
 /// One update of one parameter.
 struct Update {
     parameter: Tensor<1>,
@@ -90,22 +101,16 @@ struct Update {
     weight_decay: f64,
 }
 
-/// An update rule together with its state.
-#[derive(Debug)]
+/// What an optimiser remembers of all parameters.
+#[derive(Debug, Default)]
 pub struct Optimiser {
-    rule: Rule,
     memory: BTreeMap<String, Memory>,
 }
 
 impl Optimiser {
-    /// An optimiser without history.
-    pub fn new(rule: Rule) -> Self {
-        Self { rule, memory: BTreeMap::new() }
-    }
-
-    /// An optimiser that goes on with what another of the same rule remembered.
-    pub fn with_memory(self, memory: BTreeMap<String, Memory>) -> Self {
-        Self { memory, ..self }
+    /// An optimiser that goes on with what another has remembered.
+    pub fn with_memory(memory: BTreeMap<String, Memory>) -> Self {
+        Self { memory }
     }
 
     /// What is remembered, by parameter.
@@ -113,20 +118,19 @@ impl Optimiser {
         &self.memory
     }
 
-    /// Moves every parameter that has a gradient. `rates(name)` gives its learning rate and its
-    /// weight decay at this step.
-    pub fn step(
+    /// Moves every parameter that has a gradient, each in the way that `pace(name)` gives.
+    pub fn step<'a>(
         &mut self,
         parameters: &Parameters,
         mut gradients: LeafGradients,
-        rates: impl Fn(&str) -> (f64, f64),
+        pace: impl Fn(&str) -> Pace<'a>,
     ) -> Parameters {
         parameters.map(|name, leaf| {
             let Some(gradient) = gradients.remove(name) else { return leaf.value.clone() };
-            let (learning_rate, weight_decay) = rates(name);
+            let Pace { rule, learning_rate, weight_decay } = pace(name);
             let update = Update { parameter: leaf.value.clone(), gradient, learning_rate, weight_decay };
             let past = self.memory.remove(name);
-            let (value, memory) = match &self.rule {
+            let (value, memory) = match rule {
                 Rule::Sgd { momentum, nesterov } => sgd::step(update, *momentum, *nesterov, past),
                 Rule::Adam(moments) => adam::step(update, moments, adam::Variant::Adam, past),
                 Rule::AdamW(moments) => adam::step(update, moments, adam::Variant::AdamW, past),

@@ -10,7 +10,7 @@ use regulus_losses::cross_entropy;
 use serde::Serialize;
 
 use super::groups::weight_group;
-use super::weights_of_tower;
+use super::set::weights_of_tower;
 use crate::batches::Batch;
 use crate::parameters::Parameters;
 use crate::zero_shot::ZeroShot;

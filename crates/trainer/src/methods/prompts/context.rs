@@ -8,6 +8,7 @@ use regulus_clip::{Clip, EmbeddedTexts, Injection};
 use super::class_prompts::{ClassPrompts, NamePosition};
 use super::start::{ContextStart, add_random};
 use super::{PromptError, Prompts};
+use crate::methods::part::Part;
 use crate::parameters::Parameters;
 
 /// Name of the context vectors, as in the official code.
@@ -67,11 +68,25 @@ impl ContextPrompts {
     }
 }
 
-impl Prompts for ContextPrompts {
+impl Part for ContextPrompts {
     fn parameters(&self) -> Parameters {
         self.start.clone()
     }
 
+    fn inject(&self, _: &Parameters, injection: Injection) -> Injection {
+        injection
+    }
+
+    fn reaches_images(&self) -> bool {
+        false
+    }
+
+    fn reaches_texts(&self) -> bool {
+        true
+    }
+}
+
+impl Prompts for ContextPrompts {
     fn texts(&self, parameters: &Parameters) -> EmbeddedTexts {
         let leaf = &parameters[CONTEXT];
         let classes = 0..self.prompts.classes();
@@ -81,17 +96,5 @@ impl Prompts for ContextPrompts {
             (leaf.tensor::<2>().unsqueeze(), classes.map(|class| (class, 0)).collect())
         };
         self.prompts.with_contexts(contexts, self.settings.position, &texts)
-    }
-
-    fn injection(&self, _: &Parameters) -> Injection {
-        Injection::none()
-    }
-
-    fn reach_images(&self) -> bool {
-        false
-    }
-
-    fn reach_texts(&self) -> bool {
-        true
     }
 }

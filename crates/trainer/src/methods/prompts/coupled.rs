@@ -11,6 +11,7 @@ use super::start::{ContextStart, add_random};
 use super::towers::{Depth, image_shape};
 use super::{PromptError, Prompts};
 use crate::methods::linear_layer::LinearLayer;
+use crate::methods::part::Part;
 use crate::parameters::Parameters;
 
 /// Text prompts per layer, `[vectors, text width]`, and per layer the linear map to the image tower.
@@ -72,27 +73,29 @@ fn names(layer: usize) -> (String, String) {
     }
 }
 
-impl Prompts for CoupledPrompts {
+impl Part for CoupledPrompts {
     fn parameters(&self) -> Parameters {
         self.start.clone()
     }
 
-    fn texts(&self, _: &Parameters) -> EmbeddedTexts {
-        self.prompts.written().clone()
-    }
-
-    fn injection(&self, parameters: &Parameters) -> Injection {
+    fn inject(&self, parameters: &Parameters, injection: Injection) -> Injection {
         let text = |name: &str| -> Tensor<2> { parameters[name].tensor() };
         let texts = self.layers.iter().map(|(name, _)| text(name)).collect();
         let images = self.layers.iter().map(|(name, map)| map.forward(parameters, text(name))).collect();
-        Injection::none().text_prompts(texts).image_prompts(images)
+        injection.text_prompts(texts).image_prompts(images)
     }
 
-    fn reach_images(&self) -> bool {
+    fn reaches_images(&self) -> bool {
         true
     }
 
-    fn reach_texts(&self) -> bool {
+    fn reaches_texts(&self) -> bool {
         true
+    }
+}
+
+impl Prompts for CoupledPrompts {
+    fn texts(&self, _: &Parameters) -> EmbeddedTexts {
+        self.prompts.written().clone()
     }
 }

@@ -8,19 +8,19 @@ use crate::zero_shot::FROZEN_CHUNK;
 
 /// Unit features of the frozen image tower.
 #[derive(Debug, Clone)]
-pub(super) struct FrozenImages {
+pub(crate) struct FrozenImages {
     clip: Clip,
     /// Of every training image, `[images, embed]`, when images are not augmented.
     known: Option<Tensor<2>>,
 }
 
 impl FrozenImages {
-    pub(super) fn new(clip: Clip) -> Self {
+    pub(crate) fn new(clip: Clip) -> Self {
         Self { clip, known: None }
     }
 
     /// Computes the features of all images.
-    pub(super) fn prepare(&mut self, images: &ImageSet<'_>) {
+    pub(crate) fn prepare(&mut self, images: &ImageSet<'_>) {
         let features: Vec<Tensor<2>> =
             images.chunks(FROZEN_CHUNK).map(|pixels| self.encode(pixels)).collect();
         self.known = (!features.is_empty()).then(|| Tensor::cat(features, 0));
@@ -29,12 +29,12 @@ impl FrozenImages {
     /// # Shapes
     /// - `pixels`: `[batch, 3, height, width]`
     /// - output: unit features, `[batch, embed]`
-    pub(super) fn encode(&self, pixels: Tensor<4>) -> Tensor<2> {
+    pub(crate) fn encode(&self, pixels: Tensor<4>) -> Tensor<2> {
         normalise(self.clip.encode_image(pixels, &Injection::none()))
     }
 
     /// Unit features of a training batch, `[batch, embed]`.
-    pub(super) fn of(&self, batch: &Batch) -> Tensor<2> {
+    pub(crate) fn of(&self, batch: &Batch) -> Tensor<2> {
         match &self.known {
             Some(features) => batch.rows_of(features),
             None => self.encode(batch.pixels.clone()),

@@ -1,12 +1,11 @@
 //! Learning prompts of any form, under any regulariser.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use regulus_clip::{Clip, EmbeddedTexts, Injection, normalise};
-use regulus_losses::BatchOutputs;
+use regulus_losses::{BatchOutputs, cross_entropy};
 
 use super::frozen_images::FrozenImages;
 use super::regulariser::PromptRegulariser;
@@ -14,25 +13,13 @@ use super::{PromptError, start};
 use crate::batches::{Batch, ImageSet};
 use crate::merge::{Merged, NotMergeable, PlainClassifier};
 use crate::method::{Method, Objective};
+use crate::methods::part::Part;
 use crate::parameters::Parameters;
 
-/// A form of prompts: what is trained and where the frozen towers read it. `parameters` passed to its functions have
-/// the names of [`Prompts::parameters`].
-pub trait Prompts: Debug + Send + Sync {
-    /// The prompts with their initial values.
-    fn parameters(&self) -> Parameters;
-
+/// A form of prompts: vectors that enter the towers' layers as a [`Part`], and class texts that make room for them.
+pub trait Prompts: Part {
     /// The class texts, one per class.
     fn texts(&self, parameters: &Parameters) -> EmbeddedTexts;
-
-    /// Prompts that enter the towers' layers.
-    fn injection(&self, parameters: &Parameters) -> Injection;
-
-    /// Whether image features depend on the prompts.
-    fn reach_images(&self) -> bool;
-
-    /// Whether text features depend on the prompts.
-    fn reach_texts(&self) -> bool;
 }
 
 /// Prompt learning: the frozen model classifies by cosine similarity, and prompts are all that is trained.
@@ -53,7 +40,7 @@ impl PromptLearning {
     pub fn new(clip: Clip, prompts: impl Prompts + 'static, regulariser: PromptRegulariser) -> Self {
         let start = prompts.parameters();
         let scale = clip.logit_scale(&Injection::none()).into_scalar::<f64>().exp();
-        let fixed_texts = (!prompts.reach_texts())
+        let fixed_texts = (!prompts.reaches_texts())
             .then(|| normalise(clip.encode_embedded(&prompts.texts(&start), &Injection::none())));
         let frozen_images = FrozenImages::new(clip.clone());
         Self { clip, prompts: Arc::new(prompts), regulariser, start, scale, frozen_images, fixed_texts }
@@ -72,7 +59,7 @@ impl PromptLearning {
         match &self.fixed_texts {
             Some(features) => features.clone(),
             None => {
-                let injection = self.prompts.injection(parameters);
+                let injection = self.injection(parameters);
                 normalise(self.clip.encode_embedded(&self.prompts.texts(parameters), &injection))
             }
         }
@@ -80,11 +67,15 @@ impl PromptLearning {
 
     /// Unit image features `[batch, embed]` of normalised pixels `[batch, 3, height, width]`.
     pub fn image_features(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
-        if self.prompts.reach_images() {
-            normalise(self.clip.encode_image(pixels, &self.prompts.injection(parameters)))
+        if self.prompts.reaches_images() {
+            normalise(self.clip.encode_image(pixels, &self.injection(parameters)))
         } else {
             self.frozen_images.encode(pixels)
         }
+    }
+
+    fn injection(&self, parameters: &Parameters) -> Injection {
+        self.prompts.inject(parameters, Injection::none())
     }
 
     fn classified(&self, image: Tensor<2>, text: Tensor<2>) -> BatchOutputs {
@@ -99,25 +90,26 @@ impl Method for PromptLearning {
     }
 
     fn prepare(&mut self, images: &ImageSet<'_>) {
-        let compared = matches!(self.regulariser, PromptRegulariser::SelfRegulating { .. });
-        if compared || !self.prompts.reach_images() {
+        if self.regulariser.needs_frozen_images() || !self.prompts.reaches_images() {
             self.frozen_images.prepare(images);
         }
     }
 
     fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective {
-        let image = if self.prompts.reach_images() {
+        let image = if self.prompts.reaches_images() {
             self.image_features(parameters, batch.pixels.clone())
         } else {
             self.frozen_images.of(batch)
         };
         let prompted = self.classified(image, self.text_features(parameters));
         let frozen = |texts| self.classified(self.frozen_images.of(batch), texts);
-        self.regulariser.objective(prompted, frozen, batch.labels.clone())
+        let entropy = cross_entropy(prompted.logits.clone(), batch.labels.clone()).mean();
+        let supervised = Objective { loss: entropy, terms: Vec::new() };
+        self.regulariser.added_to(supervised, prompted, frozen)
     }
 
     fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
-        if self.prompts.reach_images() {
+        if self.prompts.reaches_images() {
             return Err(NotMergeable::new(
                 "its image tower reads learned prompts beside the image, for which a plain model has no place",
             ));

@@ -20,7 +20,7 @@ mod conditional;
 mod context;
 mod coupled;
 mod error;
-mod frozen_images;
+pub(crate) mod frozen_images;
 mod learning;
 mod regulariser;
 mod start;

@@ -1,6 +1,6 @@
 //! What keeps learned prompts near the frozen model.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 use regulus_losses::{self as losses, BatchOutputs, PromptSrcWeights};
 
 use crate::method::Objective;
@@ -28,32 +28,47 @@ pub enum PromptRegulariser {
 }
 
 impl PromptRegulariser {
-    /// The objective of a batch. `frozen` computes what the frozen model makes of it.
-    pub(super) fn objective(
+    /// Whether it compares with what the frozen model makes of images.
+    pub(crate) fn needs_frozen_images(&self) -> bool {
+        matches!(self, Self::SelfRegulating { .. })
+    }
+
+    /// `supervised` with this regulariser's terms added one by one. `frozen` computes what the frozen model makes of
+    /// the batch under these text features.
+    pub(crate) fn added_to(
         &self,
+        supervised: Objective,
         prompted: BatchOutputs,
         frozen: impl FnOnce(Tensor<2>) -> BatchOutputs,
-        labels: Tensor<1, Int>,
     ) -> Objective {
-        let plain = |logits| losses::cross_entropy(logits, labels.clone()).mean();
-        match self {
-            Self::None => Objective { loss: plain(prompted.logits), terms: Vec::new() },
+        let terms = match self {
+            Self::None => return supervised,
             Self::KnowledgeGuided { weight, hand_written } => {
-                let ce = plain(prompted.logits);
                 let distance = (prompted.text * hand_written.clone()).sum_dim(1).mean().neg() + 1.0;
-                let loss = ce.clone() + distance.clone() * *weight;
-                Objective { loss, terms: vec![("cross_entropy", ce), ("text_distance", distance)] }
+                vec![("text_distance", distance, *weight)]
             }
             Self::SelfRegulating { weights, texts } => {
-                let terms = losses::promptsrc(prompted, frozen(texts.clone()), labels, *weights);
-                let named = vec![
-                    ("cross_entropy", terms.cross_entropy),
-                    ("text_agreement", terms.text),
-                    ("image_agreement", terms.image),
-                    ("logit_agreement", terms.logits),
-                ];
-                Objective { loss: terms.loss, terms: named }
+                let frozen = frozen(texts.clone());
+                let (text, image) = (
+                    losses::feature_agreement(prompted.text, frozen.text),
+                    losses::feature_agreement(prompted.image, frozen.image),
+                );
+                let logits = losses::logit_agreement(prompted.logits, frozen.logits);
+                vec![
+                    ("text_agreement", text, weights.text),
+                    ("image_agreement", image, weights.image),
+                    ("logit_agreement", logits, weights.logits),
+                ]
             }
+        };
+        let Objective { mut loss, terms: mut named } = supervised;
+        if named.is_empty() {
+            named.push(("cross_entropy", loss.clone()));
         }
+        for (name, term, weight) in terms {
+            loss = loss + term.clone() * weight;
+            named.push((name, term));
+        }
+        Objective { loss, terms: named }
     }
 }

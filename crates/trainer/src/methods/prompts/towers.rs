@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::class_prompts::{ClassPrompts, NamePosition};
 use super::start::{ContextStart, add_random};
 use super::{PromptError, Prompts};
+use crate::methods::part::Part;
 use crate::parameters::Parameters;
 
 /// Prompts of one tower.
@@ -122,30 +123,32 @@ impl TowerPrompts {
     }
 }
 
-impl Prompts for TowerPrompts {
+impl Part for TowerPrompts {
     fn parameters(&self) -> Parameters {
         self.start.clone()
     }
 
-    fn texts(&self, _: &Parameters) -> EmbeddedTexts {
-        self.prompts.written().clone()
-    }
-
-    fn injection(&self, parameters: &Parameters) -> Injection {
+    fn inject(&self, parameters: &Parameters, injection: Injection) -> Injection {
         let layers = |depth: Depth, name: fn(usize) -> String| -> Vec<Tensor<2>> {
             let count = if depth.is_some() { depth.layers } else { 0 };
             (0..count).map(|layer| parameters[name(layer).as_str()].tensor()).collect()
         };
-        Injection::none()
+        injection
             .image_prompts(layers(self.settings.image, image_name))
             .text_prompts(layers(self.settings.text, text_name))
     }
 
-    fn reach_images(&self) -> bool {
+    fn reaches_images(&self) -> bool {
         self.settings.image.is_some()
     }
 
-    fn reach_texts(&self) -> bool {
+    fn reaches_texts(&self) -> bool {
         self.settings.text.is_some()
+    }
+}
+
+impl Prompts for TowerPrompts {
+    fn texts(&self, _: &Parameters) -> EmbeddedTexts {
+        self.prompts.written().clone()
     }
 }

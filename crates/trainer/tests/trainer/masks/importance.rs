@@ -24,7 +24,7 @@ fn by_gradient_it_is_the_mean_size_of_the_gradient() {
     let importance = importance_by_gradient(&model, [batch.clone(), batch]);
     assert_eq!(importance.measure, Measure::Gradient);
     assert_eq!(importance.tensors[0].path, "visual.conv1.weight");
-    for weight in method.masked() {
+    for weight in method.masks().weights() {
         // With all masks on, the gradient of a mask is that of the weight times the weight.
         let slopes = host(gradients[&weight.path].clone());
         let sizes = slopes.iter().zip(host(weight.value.clone())).map(|(slope, value)| (slope / value).abs());

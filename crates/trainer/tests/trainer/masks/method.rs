@@ -12,7 +12,7 @@ use super::models::{ALL, mixed, tiny_resnet, tiny_vit, tuning};
 use crate::support::{compare, device, host};
 
 fn paths(method: &MaskTuning) -> Vec<&str> {
-    method.masked().iter().map(|weight| weight.path.trim_start_matches("visual.")).collect()
+    method.masks().weights().iter().map(|weight| weight.path.trim_start_matches("visual.")).collect()
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_merged_model_needs_no_masks() {
         let method = tuning(model, MaskTargets { part, first_convolution }, None);
         let what = |state: &str| format!("{state}, {part:?}, conv1 {first_convolution}");
         let fresh = method.parameters();
-        assert_eq!(method.sparsity(&fresh).off, 0);
+        assert_eq!(method.masks().sparsity(&fresh).off, 0);
         let plain = host(model.classify(batch.pixels.clone()));
         compare(&what("all on"), &host(method.logits(&fresh, batch.pixels.clone())), &plain, 1e-5);
         let masks = mixed(&fresh);
@@ -111,7 +111,7 @@ fn sparsity_is_told_over_masks_and_over_the_tower() {
     for (model, _) in [tiny_vit(&device), tiny_resnet(&device)] {
         let method = tuning(&model, ALL, None);
         let masks = mixed(&method.parameters());
-        let sparsity = method.sparsity(&masks);
+        let sparsity = method.masks().sparsity(&masks);
         assert!((sparsity.share_of_masked() - 0.3).abs() < 0.03, "{sparsity:?}");
         let facts: BTreeMap<&str, f64> = method.facts(&masks).into_iter().collect();
         assert_eq!(facts["masked_weights"], masks.count() as f64);

@@ -52,7 +52,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
     let model = ZeroShot::new(start.clip.clone(), features.clone());
     let mut method = MaskTuning::new(model, targets(&modules), settings, draws)
         .map_err(|error| CaseError::Unsupported(error.to_string()))?;
-    let found: Vec<&str> = method.masked().iter().map(|weight| module(&weight.path)).collect();
+    let found: Vec<&str> = method.masks().weights().iter().map(|weight| module(&weight.path)).collect();
     if found != modules {
         return Err(CaseError::Unsupported(format!("masked are {found:?}, recorded are {modules:?}")));
     }
@@ -77,12 +77,13 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         },
         optimiser: Rule::Adam(Moments { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }),
         aggregation: None,
+        groups: Default::default(),
     };
     let outcome = stepped(&mut method, &start.batches()?, &config)?;
     learning_rates(checks, notes, &outcome);
     losses(checks, notes, &outcome)?;
     counts(checks, &method, &outcome)?;
-    for (weight, module) in method.masked().iter().zip(&modules) {
+    for (weight, module) in method.masks().weights().iter().zip(&modules) {
         let name = format!("final.{module}.mask_real");
         let found = values(outcome.last(), &weight.path)?;
         checks.values(&name, &found, &io.flat(&name)?, notes.tolerance("final", 1e-6));
@@ -128,10 +129,10 @@ fn losses(checks: &mut Checks<'_>, notes: &Notes, outcome: &Trained) -> Result<(
 
 /// How many entries are off after each step, and how many kept their gradient in it.
 fn counts(checks: &mut Checks<'_>, method: &MaskTuning, outcome: &Trained) -> Result<(), CaseError> {
-    let off = |parameters| method.sparsity(parameters).off as f64;
+    let off = |parameters| method.masks().sparsity(parameters).off as f64;
     let found: Vec<f64> = outcome.parameters.iter().skip(1).map(off).collect();
     checks.values("out.off_count", &found, &checks.recorded.flat("out.off_count")?, FLIPS);
-    let masked = method.sparsity(outcome.last()).masked as f64;
+    let masked = method.masks().sparsity(outcome.last()).masked as f64;
     let kept = |terms: &[(&str, f64)]| {
         let share = terms.iter().find(|(name, _)| *name == "kept").map_or(f64::NAN, |(_, share)| *share);
         (share * masked).round()
