@@ -196,8 +196,7 @@ impl<'a> Training<'a> {
         };
         let epochs = training.epochs();
         let aggregated = config.aggregated();
-        training.aggregate =
-            aggregated.map(|(spec, _)| EpochAggregate::new(spec, epochs)).transpose()?;
+        training.aggregate = aggregated.map(|(spec, _)| EpochAggregate::new(spec, epochs)).transpose()?;
         Ok(training)
     }
 

@@ -20,6 +20,7 @@
 mod classes;
 mod entries;
 mod error;
+mod images;
 mod layout;
 mod listing;
 mod load;
@@ -29,6 +30,7 @@ mod split;
 
 pub use classes::ClassName;
 pub use error::FolderError;
+pub use images::images_below;
 pub use layout::Layout;
 pub use listing::{FolderListing, ListedFile, ListedSplit};
 pub use load::{LoadedFolder, load};

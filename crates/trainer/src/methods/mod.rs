@@ -17,9 +17,9 @@ pub use finetune::{FineTune, Regulariser};
 pub use head::{Head, HeadStart};
 pub use lbfgs::{LogisticRegression, ProbeError, fit_logistic_regression};
 pub use linear_probe::LinearProbe;
-pub use part::Part;
 pub use masks::{
     DropoutDraws, GradientDropout, GroupImportance, Importance, MaskError, MaskPart, MaskSettings,
-    MaskTargets, MaskTuning, MaskedWeight, Masks, Measure, SeededDraws, TensorImportance, importance_by_change,
-    importance_by_gradient, weight_group,
+    MaskTargets, MaskTuning, MaskedWeight, Masks, Measure, SeededDraws, TensorImportance,
+    importance_by_change, importance_by_gradient, weight_group,
 };
+pub use part::Part;

@@ -159,9 +159,8 @@ fn updates_of(path: &str, shape: &[usize], matrices: &[Matrix]) -> Vec<Update> {
         Matrix::O if output => Some([0, rows, 0]),
         _ => None,
     };
-    let update = |&matrix: &Matrix| {
-        Some(Update { path: path.to_owned(), matrix, rows: block(matrix)?, columns })
-    };
+    let update =
+        |&matrix: &Matrix| Some(Update { path: path.to_owned(), matrix, rows: block(matrix)?, columns });
     matrices.iter().filter_map(update).collect()
 }
 

@@ -168,7 +168,9 @@ impl Adaptation {
         let fixed_texts =
             (!composition.trains(|part| part.reaches_texts())).then(|| composition.text_features(&all));
         let (teacher, teacher_injection) = match composition.follows_fixed {
-            true => (ZeroShot::new(clip.clone(), composition.text_features(&all)), composition.injection(&all)),
+            true => {
+                (ZeroShot::new(clip.clone(), composition.text_features(&all)), composition.injection(&all))
+            }
             false => (frozen.clone(), Injection::none()),
         };
         Self {
@@ -319,8 +321,10 @@ impl Method for Adaptation {
             let taken = std::mem::take(&mut outcome.gradients);
             let (masked, others): (Vec<_>, Vec<_>) =
                 taken.into_iter().partition(|(name, _)| name.starts_with(prefix.as_str()));
-            let mut task: LeafGradients =
-                masked.into_iter().map(|(name, gradient)| (name[prefix.len()..].to_owned(), gradient)).collect();
+            let mut task: LeafGradients = masked
+                .into_iter()
+                .map(|(name, gradient)| (name[prefix.len()..].to_owned(), gradient))
+                .collect();
             let kept = part.drop_entries(&mut task, &general, draws, dropout.lambda);
             let task = task.into_iter().map(|(name, gradient)| (format!("{prefix}{name}"), gradient));
             outcome.gradients = task.chain(others).collect();

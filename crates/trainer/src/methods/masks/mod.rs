@@ -172,7 +172,11 @@ impl Method for MaskTuning {
     }
 
     fn threshold(&self, name: &str) -> Option<f64> {
-        self.masks.weights().iter().any(|weight| weight.path == name).then_some(self.masks.settings().threshold)
+        self.masks
+            .weights()
+            .iter()
+            .any(|weight| weight.path == name)
+            .then_some(self.masks.settings().threshold)
     }
 
     fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {

@@ -64,7 +64,10 @@ fn check(model: fn(&Device) -> (ZeroShot, Batch), tolerance: f64, kinds: &[&str]
         assert!(norm(&off) > 0.05 * length, "{path}: entries that are off have a gradient too");
     }
     for kind in kinds {
-        assert!(method.masks().weights().iter().any(|weight| weight.path.contains(kind)), "{kind} is not masked");
+        assert!(
+            method.masks().weights().iter().any(|weight| weight.path.contains(kind)),
+            "{kind} is not masked"
+        );
     }
 }
 
