@@ -4,6 +4,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use regulus_trainer::experiment::ComposeError;
 use regulus_trainer::run::RunError;
 
 use crate::interrupt;
@@ -45,6 +46,12 @@ impl Failure {
             Self::Work(_) => 1,
             Self::Stopped(_) => interrupt::EXIT_CODE,
         })
+    }
+}
+
+impl From<ComposeError> for Failure {
+    fn from(error: ComposeError) -> Self {
+        Self::request(error)
     }
 }
 

@@ -8,7 +8,8 @@ use burn::tensor::Device;
 use regulus_trainer::adapter::AdapterCard;
 use regulus_trainer::device;
 use regulus_trainer::experiment::{
-    Experiment, ExperimentSpec, SpecError, apply_override, parse_toml, read_text,
+    Experiment, ExperimentSpec, Recipe, SpecError, apply_override, compose, is_composed, parse_toml,
+    read_text,
 };
 use regulus_trainer::run::{Inputs, Materials, ModelPaths, Progress};
 
@@ -52,10 +53,7 @@ pub struct Request {
 impl Request {
     /// The experiment with a method's recipe, model, data and seed, then `--set`.
     pub fn experiment(&self, method: &str) -> Outcome<Experiment> {
-        let recipe = recipe_path(method)?;
-        let text = read_text(&recipe).map_err(Failure::request)?;
-        let origin = recipe.display().to_string();
-        let mut document: toml::Table = parse_toml(&text, &origin).map_err(Failure::request)?;
+        let (origin, mut document) = recipe(method)?;
         let mut value = |key: &str, value: toml::Value| document.insert(key.to_owned(), value);
         value("seed", toml::Value::Integer(i64::try_from(self.seed).map_err(Failure::request)?));
         value("model", self.model());
@@ -76,9 +74,9 @@ impl Request {
             (data.as_table_mut(), document.get("data").and_then(toml::Value::as_table))
         {
             if trained.get("kind") == data.get("kind") {
-                trained.iter().for_each(|(key, value)| {
-                    data.entry(key.clone()).or_insert_with(|| value.clone());
-                });
+                let given = |key: &String| self.is_folder() && data.contains_key(key);
+                let kept: Vec<_> = trained.iter().filter(|(key, _)| !given(key)).collect();
+                data.extend(kept.into_iter().map(|(key, value)| (key.clone(), value.clone())));
             } else if self.is_folder() {
                 data.insert("templates".to_owned(), toml::Value::Array(templates));
             }
@@ -181,6 +179,23 @@ fn world(name: &str) -> Option<toml::Value> {
     };
     let kind = if name == "world" { "world-bias" } else { name };
     Some(table(values.into_iter().chain([("kind", text_of(kind))])))
+}
+
+/// The recipe of a method, or of methods that are put together, and where it comes from.
+fn recipe(method: &str) -> Outcome<(String, toml::Table)> {
+    if !is_composed(method) || Path::new(method).is_file() {
+        let path = recipe_path(method)?;
+        let text = read_text(&path).map_err(Failure::request)?;
+        let origin = path.display().to_string();
+        let document = parse_toml(&text, &origin).map_err(Failure::request)?;
+        return Ok((origin, document));
+    }
+    let composed = compose(method, |name| {
+        let path = recipe_path(name)?;
+        let text = read_text(&path).map_err(Failure::request)?;
+        parse_toml::<Recipe>(&text, &path.display().to_string()).map_err(Failure::request)
+    })?;
+    Ok((method.to_owned(), toml::Table::try_from(&composed).map_err(Failure::request)?))
 }
 
 fn recipe_path(method: &str) -> Outcome<PathBuf> {

@@ -170,6 +170,17 @@ impl Sampler<'_> {
         }
     }
 
+    /// Pixels of all images in their order, `size` at a time, as they are seen in `epoch`.
+    pub(crate) fn in_order(
+        &self,
+        epoch: usize,
+        size: usize,
+    ) -> impl Iterator<Item = Result<Tensor<4>, FileError>> {
+        let indices: Vec<usize> = (0..self.images.len()).collect();
+        let chunks: Vec<Vec<usize>> = indices.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
+        chunks.into_iter().map(move |indices| self.pixels(&indices, epoch))
+    }
+
     /// The epoch of a step, and the images that it sees.
     pub(crate) fn indices(&self, step: usize) -> (usize, Vec<usize>) {
         let per_epoch = self.steps_per_epoch();

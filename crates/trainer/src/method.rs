@@ -149,12 +149,6 @@ pub trait Method {
         None
     }
 
-    /// Whether the first size of a parameter is not the method's to say, but that of the values that are given to it:
-    /// such as the number of keys of a cache, when the images that it was made from are not there.
-    fn has_free_rows(&self, _name: &str) -> bool {
-        false
-    }
-
     /// The trained model as a plain one with a plain classifier. The default is that there is none.
     ///
     /// # Errors

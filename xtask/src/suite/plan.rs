@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use regulus_trainer::device;
-use regulus_trainer::experiment::{Experiment, ExperimentSpec, ModelSpec};
+use regulus_trainer::experiment::{Experiment, ExperimentSpec, ModelSpec, Recipe};
 use regulus_trainer::run::{Inputs, Outcome as RunOutcome, folder_name};
 
 use super::spec::Suite;
@@ -74,6 +74,7 @@ fn check_new(run: &PlannedRun, earlier: &[PlannedRun], suite: &Suite) -> Outcome
 }
 
 fn planned(suite: &Suite, task: &str, method: &str, seed: u64, setting: &Setting) -> Outcome<PlannedRun> {
+    let Recipe { method: trained, training, before, teacher, ensemble } = suite.recipe_for(method)?;
     let spec = ExperimentSpec {
         seed,
         model: ModelSpec {
@@ -82,9 +83,11 @@ fn planned(suite: &Suite, task: &str, method: &str, seed: u64, setting: &Setting
             backbone: suite.backbone_of.get(method).cloned(),
         },
         data: suite.tasks[task].clone(),
-        method: suite.methods[method].clone(),
-        training: suite.training_for(method),
-        ensemble: None,
+        method: trained,
+        training,
+        ensemble,
+        before,
+        teacher,
     };
     let named = |error: anyhow::Error| {
         Failure::Request(error.context(format!("suite `{}`: {task}, {method}", suite.name)))

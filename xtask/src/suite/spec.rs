@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use regulus_trainer::experiment::{DataSpec, MethodSpec, nearest, parse_toml};
+use regulus_trainer::experiment::{DataSpec, MethodSpec, Recipe, compose, nearest, parse_toml};
 use regulus_trainer::training::TrainingConfig;
 use serde::Deserialize;
 
@@ -87,6 +87,11 @@ pub struct Claim {
     pub margin: f64,
 }
 
+/// The methods that a row names.
+fn parts_of(row: &str) -> impl Iterator<Item = &str> {
+    row.split(['+', '>']).map(str::trim)
+}
+
 impl Suite {
     /// Reads the suite called `name`, or the file of that path.
     pub fn read(name: &str) -> Outcome<Self> {
@@ -99,10 +104,16 @@ impl Suite {
         Ok(suite)
     }
 
-    /// The optimisation of a method; `None` if it takes no gradient steps.
-    pub fn training_for(&self, method: &str) -> Option<TrainingConfig> {
-        let takes_steps = self.methods.get(method).is_some_and(MethodSpec::takes_steps);
-        if takes_steps { self.training_of.get(method).cloned() } else { None }
+    /// What a row runs: one of the suite's methods, or several put together (`a+b`, `b>a`).
+    pub fn recipe_for(&self, row: &str) -> Outcome<Recipe> {
+        let Some(method) = self.methods.get(row).cloned() else {
+            return compose(row, |name| match self.methods.contains_key(name) {
+                true => self.recipe_for(name),
+                false => Err(Failure::Request(anyhow::anyhow!("no method is called `{name}`"))),
+            });
+        };
+        let training = self.training_of.get(row).filter(|_| method.takes_steps()).cloned();
+        Ok(Recipe { training, ..Recipe::of(method) })
     }
 
     /// Every name that is used has to be defined; all that are not are told at once.
@@ -119,7 +130,8 @@ impl Suite {
         let methods = || self.methods.keys().map(String::as_str).collect::<Vec<_>>();
         for row in &self.runs {
             known("task", &row.task, tasks(), "runs");
-            row.methods.iter().chain(&row.once).for_each(|name| known("method", name, methods(), "runs"));
+            let rows = row.methods.iter().chain(&row.once);
+            rows.flat_map(|row| parts_of(row)).for_each(|name| known("method", name, methods(), "runs"));
         }
         self.training_of.keys().for_each(|name| known("method", name, methods(), "training_of"));
         self.backbone_of.keys().for_each(|name| known("method", name, methods(), "backbone_of"));

@@ -8,10 +8,7 @@ use sha2::{Digest, Sha256};
 use super::RESULTS_VERSION;
 use super::spec::{DataSpec, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, WeightForm};
 use super::tes_specs::check_encoder;
-use crate::aggregation::AggregationSpec;
-use crate::optim::Rule;
-use crate::schedule::Warmup;
-use crate::training::TrainingConfig;
+use super::training_check::{check_groups, check_training};
 
 /// One thing that is wrong with a spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,39 +42,33 @@ impl Experiment {
     /// # Errors
     /// [`ExperimentFaults`] with one entry for each value out of range or missing.
     pub fn check(spec: ExperimentSpec) -> Result<Self, ExperimentFaults> {
-        let mut faults = Faults(Vec::new());
+        let mut faults = Faults::none();
         // TOML has no integers above i64: a seed beyond could not be written down again.
         faults.require(i64::try_from(spec.seed).is_ok(), "seed", "is larger than 2^63 - 1".into());
         check_data(&spec.data, &mut faults);
-        check_method(&spec.method, &mut faults);
         check_encoder(&spec, &mut faults);
-        if matches!(spec.data, DataSpec::WorldBaseToNovel { .. }) && !spec.method.reads_class_names() {
-            let name = spec.method.name();
+        check_stage(&spec, &mut faults);
+        if matches!(spec.data, DataSpec::WorldBaseToNovel { .. }) && !spec.reads_class_names() {
+            let name = spec.label();
             faults.add(
                 "data.kind",
                 format!("tests classes that {name} has no outputs for; it cannot read names"),
             );
         }
-        match (&spec.training, spec.method.takes_steps()) {
-            (Some(training), true) => check_training(training, &mut faults),
-            (None, true) => {
-                faults.add("training", format!("is missing; {} takes gradient steps", spec.method.name()));
-            }
-            (Some(_), false) => {
-                let message = format!("{} takes no gradient steps; leave the table out", spec.method.name());
-                faults.add("training", message);
-            }
-            (None, false) => {}
-        }
         if let Some(ensemble) = &spec.ensemble {
             ensemble.check(&spec.method, &mut faults);
         }
-        if faults.0.is_empty() { Ok(Self { spec }) } else { Err(ExperimentFaults(faults.0)) }
+        faults.into_result().map(|()| Self { spec })
     }
 
     /// The spec, now known to be valid.
     pub fn spec(&self) -> &ExperimentSpec {
         &self.spec
+    }
+
+    /// The experiment of the stage before the method: what it trains is frozen then.
+    pub fn before(&self) -> Option<Self> {
+        Some(Self { spec: self.spec.stage_before()? })
     }
 
     /// The canonical text: what is hashed and what is stored beside the results.
@@ -119,12 +110,69 @@ impl Experiment {
     }
 }
 
+/// Checks the method, its optimisation, and what is trained before it.
+fn check_stage(spec: &ExperimentSpec, faults: &mut Faults) {
+    let method = &spec.method;
+    check_method(method, faults);
+    match (&spec.training, method.takes_steps()) {
+        (Some(training), true) => {
+            check_training(training, faults);
+            check_groups(method, training, faults);
+        }
+        (None, true) => {
+            faults.add("training", format!("is missing; {} takes gradient steps", method.name()));
+        }
+        (Some(_), false) => {
+            let message = format!("{} takes no gradient steps; leave the table out", method.name());
+            faults.add("training", message);
+        }
+        (None, false) => {}
+    }
+    spec.check_stages(faults);
+    if let Some(before) = spec.stage_before() {
+        faults.below("before", |faults| check_stage(&before, faults));
+    }
+}
+
 /// Faults found so far.
 pub(super) struct Faults(Vec<ExperimentFault>);
 
 impl Faults {
+    pub(super) fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn into_result(self) -> Result<(), ExperimentFaults> {
+        if self.0.is_empty() { Ok(()) } else { Err(ExperimentFaults(self.0)) }
+    }
+
     pub(super) fn add(&mut self, key: &str, message: String) {
         self.0.push(ExperimentFault { key: key.to_owned(), message });
+    }
+
+    /// Faults of `check` about `key` are faults about `renamed`.
+    pub(super) fn renamed(&mut self, key: &str, renamed: &str, check: impl FnOnce(&mut Self)) {
+        let mut found = Self::none();
+        check(&mut found);
+        self.0.extend(found.0.into_iter().map(|mut fault| {
+            match fault.key.strip_prefix(key) {
+                Some(rest) if rest.is_empty() || rest.starts_with('.') => {
+                    fault.key = format!("{renamed}{rest}")
+                }
+                _ => {}
+            }
+            fault
+        }));
+    }
+
+    /// Faults of `check` are about keys below `table`.
+    pub(super) fn below(&mut self, table: &str, check: impl FnOnce(&mut Self)) {
+        let mut found = Self::none();
+        check(&mut found);
+        self.0.extend(found.0.into_iter().map(|fault| {
+            let key = format!("{table}.{}", fault.key);
+            ExperimentFault { key, ..fault }
+        }));
     }
 
     pub(super) fn require(&mut self, holds: bool, key: &str, message: String) {
@@ -247,85 +295,10 @@ fn check_method(method: &MethodSpec, faults: &mut Faults) {
         MethodSpec::Maple(spec) => spec.check(faults),
         MethodSpec::Promptsrc(spec) => spec.check(faults),
         MethodSpec::MaskTuning(spec) => spec.check(faults),
-    }
-}
-
-/// Checks an optimisation that does not belong to an experiment, such as that of pre-training.
-///
-/// # Errors
-/// [`ExperimentFaults`] with one entry for each value out of range or missing.
-pub fn check_training_config(training: &TrainingConfig) -> Result<(), ExperimentFaults> {
-    let mut faults = Faults(Vec::new());
-    check_training(training, &mut faults);
-    if faults.0.is_empty() { Ok(()) } else { Err(ExperimentFaults(faults.0)) }
-}
-
-/// Most steps or epochs of a run.
-const MOST_STEPS: usize = 1_000_000_000;
-
-fn check_training(training: &TrainingConfig, faults: &mut Faults) {
-    for (key, count) in [("training.steps", training.steps), ("training.epochs", training.epochs)] {
-        let fits = count.is_none_or(|count| count <= MOST_STEPS);
-        faults.require(fits, key, format!("is more than {MOST_STEPS}"));
-    }
-    let unclipped = training.clip_norm.is_some() && training.clip_groups.is_empty();
-    faults.require(!unclipped, "training.clip_groups", "is empty, so that nothing would be clipped".into());
-    match (training.steps, training.epochs) {
-        (Some(0), None) => faults.add("training.steps", "is 0; expected at least 1".into()),
-        (None, Some(0)) => faults.add("training.epochs", "is 0; expected at least 1".into()),
-        (Some(_), None) | (None, Some(_)) => {}
-        (Some(_), Some(_)) => {
-            faults.add("training.epochs", "and training.steps are both given; keep one".into())
-        }
-        (None, None) => faults.add("training.steps", "is missing; give it or training.epochs".into()),
-    }
-    faults.require(training.batch > 0, "training.batch", "is 0; expected at least 1".into());
-    faults.require(training.accumulate > 0, "training.accumulate", "is 0; expected at least 1".into());
-    faults.positive("training.learning_rate", training.learning_rate);
-    faults.not_negative("training.head_multiplier", training.head_multiplier);
-    faults.not_negative("training.weight_decay", training.weight_decay);
-    if let Some(norm) = training.clip_norm {
-        faults.positive("training.clip_norm", norm);
-    }
-    faults.not_negative("training.schedule.warmup", training.schedule.warmup);
-    if let Warmup::Constant { rate } = training.schedule.rise {
-        faults.positive("training.schedule.rise.rate", rate);
-    }
-    training.augmentation.check(faults);
-    if let Some(aggregation) = &training.aggregation {
-        check_aggregation(aggregation, training, faults);
-    }
-    match &training.optimiser {
-        Rule::Sgd { momentum, .. } => {
-            let fits = (0.0..1.0).contains(momentum);
-            faults.require(
-                fits,
-                "training.optimiser.momentum",
-                format!("is {momentum}; expected 0 to below 1"),
-            );
-        }
-        Rule::Adam(moments) | Rule::AdamW(moments) | Rule::HfAdamW(moments) => {
-            for (key, beta) in [("beta1", moments.beta1), ("beta2", moments.beta2)] {
-                let fits = (0.0..1.0).contains(&beta);
-                let key = format!("training.optimiser.{key}");
-                faults.require(fits, &key, format!("is {beta}; expected 0 to below 1"));
-            }
-            faults.positive("training.optimiser.epsilon", moments.epsilon);
-        }
-    }
-}
-
-/// Most epochs that are aggregated: each has a weight in memory.
-const MOST_AGGREGATED: usize = 1_000_000;
-
-fn check_aggregation(aggregation: &AggregationSpec, training: &TrainingConfig, faults: &mut Faults) {
-    let most = training.epochs.max(training.steps).unwrap_or(0);
-    let message = format!("is for at most {MOST_AGGREGATED} epochs or steps, the run has {most}");
-    faults.require(most <= MOST_AGGREGATED, "training.aggregation", message);
-    if let AggregationSpec::Gaussian { mean, std } = aggregation {
-        let message = format!("is {mean}; expected a finite number");
-        faults.require(mean.is_finite(), "training.aggregation.mean", message);
-        faults.positive("training.aggregation.std", *std);
+        MethodSpec::Lora(spec) => spec.check(faults),
+        MethodSpec::TipAdapter(spec) | MethodSpec::TipAdapterF(spec) => spec.check(faults),
+        MethodSpec::ClipAdapter(spec) => spec.check(faults),
+        MethodSpec::Joint(spec) => spec.check(faults, check_method),
     }
 }
 

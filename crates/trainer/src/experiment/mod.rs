@@ -3,17 +3,24 @@
 //! [`ExperimentSpec`] is what a person writes; [`Experiment`] is what the rest of the code sees, and exists
 //! only if every value makes sense.
 
+mod adapter_specs;
 mod augmentation_check;
 mod check;
+mod compose;
+mod composition;
 mod ensemble_spec;
 mod mask_specs;
 mod parse;
 mod prompt_specs;
 mod spec;
 mod tes_specs;
+mod training_check;
 mod world_specs;
 
-pub use check::{Experiment, ExperimentFault, ExperimentFaults, check_training_config};
+pub use adapter_specs::{CacheSpec, ClipAdapterSpec, LoraSpec};
+pub use check::{Experiment, ExperimentFault, ExperimentFaults};
+pub use compose::{ComposeError, Recipe, compose, is_composed};
+pub use composition::{JointSpec, StageSpec, TeacherSpec, joint_refusal, staged_refusal};
 pub use ensemble_spec::{EnsembleSpace, EnsembleSpec};
 pub use mask_specs::{DropoutSpec, MaskTuningSpec};
 pub use parse::{SpecError, apply_override, nearest, parse_toml, read_text};
@@ -24,6 +31,7 @@ pub use spec::{
     Averaged, DataSpec, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, ModelSpec, SolverSpec, WeightForm,
 };
 pub use tes_specs::{BertSpec, FeaturesSpec, NamedText, TesSpec, TextSpec};
+pub use training_check::check_training_config;
 pub use world_specs::{FewShotSpec, LongTailedSpec};
 
 /// Raised whenever the numbers of a run change, so that older results are not mistaken for new ones.

@@ -6,6 +6,8 @@ use regulus_clip::Precision;
 use regulus_datasets::Subset;
 use serde::{Deserialize, Serialize};
 
+use super::adapter_specs::{CacheSpec, ClipAdapterSpec, LoraSpec};
+use super::composition::{JointSpec, StageSpec, TeacherSpec};
 use super::ensemble_spec::EnsembleSpec;
 use super::mask_specs::MaskTuningSpec;
 use super::prompt_specs::{CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, PromptsrcSpec, VptSpec};
@@ -31,6 +33,12 @@ pub struct ExperimentSpec {
     /// Mixtures with the zero-shot model that are tested too (default: none).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ensemble: Option<EnsembleSpec>,
+    /// What is trained first, and frozen then (default: nothing).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<StageSpec>>,
+    /// Which model regularisers follow (default: the original one).
+    #[serde(default, skip_serializing_if = "TeacherSpec::is_original")]
+    pub teacher: TeacherSpec,
 }
 
 /// Where the pre-trained model lies.
@@ -263,6 +271,17 @@ pub enum MethodSpec {
     /// Binary masks on weights of the image tower.
     #[serde(rename = "r-mt")]
     MaskTuning(MaskTuningSpec),
+    /// Low-rank updates of the attention's matrices.
+    Lora(LoraSpec),
+    /// A cache of the training images.
+    TipAdapter(CacheSpec),
+    /// A cache of the training images whose keys are trained.
+    #[serde(rename = "tip-adapter-f")]
+    TipAdapterF(CacheSpec),
+    /// Two small layers behind the image tower.
+    ClipAdapter(ClipAdapterSpec),
+    /// Several methods, trained together.
+    Joint(JointSpec),
 }
 
 fn unit() -> f64 {
@@ -326,6 +345,7 @@ impl MethodSpec {
             Self::Proreg { form: WeightForm::Exp10, .. } => format!("{name}-exp10"),
             Self::Proreg { form: WeightForm::Power, .. } => format!("{name}-power"),
             Self::MaskTuning(spec) => spec.label().to_owned(),
+            Self::Joint(spec) => spec.label(),
             Self::Tes(spec) => spec.label(),
             _ => name.to_owned(),
         }
@@ -349,6 +369,11 @@ impl MethodSpec {
             Self::Maple(_) => "maple",
             Self::Promptsrc(_) => "promptsrc",
             Self::MaskTuning(_) => "r-mt",
+            Self::Lora(_) => "lora",
+            Self::TipAdapter(_) => "tip-adapter",
+            Self::TipAdapterF(_) => "tip-adapter-f",
+            Self::ClipAdapter(_) => "clip-adapter",
+            Self::Joint(_) => "joint",
         }
     }
 
@@ -356,7 +381,12 @@ impl MethodSpec {
     /// trained on.
     pub fn reads_class_names(&self) -> bool {
         match self {
-            Self::LinearProbe { .. } | Self::Tes(_) => false,
+            Self::LinearProbe { .. } | Self::Tes(_) | Self::TipAdapter(_) | Self::TipAdapterF(_) => false,
+            // Beside others, an objective has no head.
+            Self::Joint(joint) => joint.parts.values().all(|part| match part {
+                Self::Kd { .. } | Self::Proreg { .. } => true,
+                part => part.reads_class_names(),
+            }),
             Self::Finetune { head, .. }
             | Self::Kd { head, .. }
             | Self::Proreg { head, .. }
@@ -369,7 +399,9 @@ impl MethodSpec {
             | Self::Ivlp(_)
             | Self::Maple(_)
             | Self::Promptsrc(_)
-            | Self::MaskTuning(_) => true,
+            | Self::MaskTuning(_)
+            | Self::Lora(_)
+            | Self::ClipAdapter(_) => true,
         }
     }
 
@@ -385,6 +417,9 @@ impl MethodSpec {
 
     /// Whether the method takes gradient steps and therefore needs `[training]`.
     pub fn takes_steps(&self) -> bool {
-        !matches!(self, Self::ZeroShot { .. } | Self::LinearProbe { solver: SolverSpec::Lbfgs, .. })
+        !matches!(
+            self,
+            Self::ZeroShot { .. } | Self::LinearProbe { solver: SolverSpec::Lbfgs, .. } | Self::TipAdapter(_)
+        )
     }
 }

@@ -32,10 +32,10 @@ pub(super) fn text(card: &AdapterCard, classifier: &PlainClassifier, kind: Kind)
          ```python\n\
          import json\n\
          import sys\n\n\
-         {load}\n\
          from PIL import Image\n\
          from safetensors.torch import load_file\n\
-         import torch\n\n\
+         import torch\n\
+         {load}\n\n\
          folder = sys.argv[1]  # this folder\n\
          image = Image.open(sys.argv[2]).convert(\"RGB\")\n\
          classes = json.load(open(f\"{{folder}}/classes.json\", encoding=\"utf-8\"))[\"classes\"]\n\

@@ -10,7 +10,7 @@ use regulus_images::Preprocess;
 use super::{DataError, Materials, RunError, build};
 use crate::adapter::{Activations, Adapter, AdapterCard};
 use crate::batches::ImageSet;
-use crate::experiment::{Experiment, ExperimentFaults, ExperimentSpec, MethodSpec, SpecError, parse_toml};
+use crate::experiment::{Experiment, ExperimentFaults, ExperimentSpec, SpecError, parse_toml};
 use crate::merge::{Merged, NotMergeable};
 use crate::method::{BufferError, Method};
 use crate::parameters::Parameters;
@@ -26,7 +26,9 @@ pub enum AdaptError {
     #[error("the recipe in the adapter: {0}")]
     Experiment(#[from] ExperimentFaults),
     /// A model cannot be loaded.
-    #[error("{source}; name the model that the adapter was trained on with --model (and --backbone)")]
+    #[error(
+        "{source}; an adapter needs the models of its recipe: --model and --backbone name them where they have moved"
+    )]
     Models {
         /// Why.
         source: DataError,
@@ -63,7 +65,7 @@ pub enum AdaptError {
         /// The parameter.
         name: String,
         /// The method.
-        method: &'static str,
+        method: String,
     },
     /// A value has another shape than the method's.
     #[error(
@@ -97,7 +99,7 @@ pub enum AdaptError {
     )]
     Classes {
         /// The method.
-        method: &'static str,
+        method: String,
         /// The adapter's classes.
         trained: Vec<String>,
         /// Those that were asked for.
@@ -113,7 +115,7 @@ pub enum AdaptError {
     #[error("{method} has a trained classifier that no template writes; leave the templates out")]
     Templates {
         /// The method.
-        method: &'static str,
+        method: String,
     },
     /// A template without a place for the name.
     #[error("the template \"{template}\" has no {{}} in the place of the class name")]
@@ -193,9 +195,9 @@ impl AdaptedModel {
         templates: Vec<String>,
     ) -> Result<Self, AdaptError> {
         check_models(&adapter.card, &materials)?;
-        let method = &experiment.spec().method;
-        if templates != adapter.card.templates && !method.reads_class_names() {
-            return Err(AdaptError::Templates { method: method.name() });
+        let spec = experiment.spec();
+        if templates != adapter.card.templates && !spec.reads_class_names() {
+            return Err(AdaptError::Templates { method: spec.label() });
         }
         if let Some(template) = templates.iter().find(|template| !template.contains("{}")) {
             return Err(AdaptError::Template { template: template.clone() });
@@ -219,14 +221,14 @@ impl AdaptedModel {
         self.materials.preprocess()
     }
 
-    /// The method of its recipe.
-    pub(super) fn method(&self) -> &MethodSpec {
-        &self.experiment.spec().method
+    /// Its recipe.
+    pub(super) fn spec(&self) -> &ExperimentSpec {
+        self.experiment.spec()
     }
 
     /// Whether classes may be asked for that it was not trained on.
     pub fn reads_class_names(&self) -> bool {
-        self.method().reads_class_names()
+        self.spec().reads_class_names()
     }
 
     /// Tells these classes apart: the adapter's in any order, or others where the method reads names.
@@ -252,16 +254,16 @@ impl AdaptedModel {
                 let places: Option<Vec<usize>> = places.collect();
                 let places = places.filter(|places| places.len() == trained.len());
                 let unknown = || AdaptError::Classes {
-                    method: spec.method.name(),
+                    method: spec.label(),
                     trained: trained.clone(),
                     asked: class_names.to_vec(),
                 };
                 (trained.as_slice(), Some(places.ok_or_else(unknown)?))
             }
         };
-        let mut method = build::method(spec, &self.materials, built, None)?;
+        let mut method = build::method(spec, &self.materials, built, None, &Parameters::default())?;
         method.restore_buffers(&adapter.buffers)?;
-        check_values(method.as_ref(), adapter, spec.method.name())?;
+        check_values(method.as_ref(), adapter, &spec.label())?;
         let classes = class_names.len();
         let device = self.materials.pretrained.clip.device();
         let (parameters, preprocess) = (adapter.parameters.clone(), self.preprocess());
@@ -367,19 +369,13 @@ fn check_models(card: &AdapterCard, materials: &Materials) -> Result<(), AdaptEr
 }
 
 /// Whether the values of an adapter are those that its method trains.
-fn check_values(
-    method: &dyn Method,
-    adapter: &Adapter,
-    name_of_method: &'static str,
-) -> Result<(), AdaptError> {
+fn check_values(method: &dyn Method, adapter: &Adapter, name_of_method: &str) -> Result<(), AdaptError> {
     let expected = method.parameters();
     for (name, leaf) in expected.iter() {
         let Some(given) = adapter.parameters.get(name) else {
             return Err(AdaptError::Missing { name: name.clone(), shape: leaf.shape.clone() });
         };
-        let free = usize::from(method.has_free_rows(name));
-        let same = given.shape.len() == leaf.shape.len() && given.shape.get(free..) == leaf.shape.get(free..);
-        if !same {
+        if given.shape != leaf.shape {
             let (found, expected) = (given.shape.clone(), leaf.shape.clone());
             return Err(AdaptError::Shape { name: name.clone(), found, expected });
         }
@@ -389,7 +385,7 @@ fn check_values(
         }
     }
     match adapter.parameters.iter().find(|(name, _)| expected.get(name).is_none()) {
-        Some((name, _)) => Err(AdaptError::Unknown { name: name.clone(), method: name_of_method }),
+        Some((name, _)) => Err(AdaptError::Unknown { name: name.clone(), method: name_of_method.to_owned() }),
         None => Ok(()),
     }
 }

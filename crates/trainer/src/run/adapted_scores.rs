@@ -7,6 +7,7 @@ use super::ensemble::mixture;
 use super::{AdaptError, AdaptedModel, SplitScores};
 use crate::adapter::{Adapter, MeanError};
 use crate::evaluate::score;
+use crate::experiment::ExperimentSpec;
 
 /// What a mixture of two adapters is a mean of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -100,11 +101,12 @@ pub fn mixtures(
 
 /// Values of two methods mean different things, unless both are weights of the image tower under a head.
 fn check_methods(first: &AdaptedModel, second: &AdaptedModel) -> Result<(), MeanError> {
-    let (a, b) = (first.method(), second.method());
-    if a.name() == b.name() || (a.fine_tunes_image_tower() && b.fine_tunes_image_tower()) {
+    let (a, b) = (first.spec(), second.spec());
+    let tower = |spec: &ExperimentSpec| spec.before.is_none() && spec.method.fine_tunes_image_tower();
+    if a.label() == b.label() || (tower(a) && tower(b)) {
         return Ok(());
     }
-    Err(MeanError::Cards { what: "methods", first: a.name().into(), second: b.name().into() })
+    Err(MeanError::Cards { what: "methods", first: a.label(), second: b.label() })
 }
 
 /// Logits of every test split, row by row `[images, classes]`.

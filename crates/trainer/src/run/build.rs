@@ -3,30 +3,41 @@
 use burn::tensor::Tensor;
 use regulus_clip::{Pretrained, TokenizeError};
 use regulus_datasets::Task;
-use regulus_losses::TeacherWeight;
 
+use super::build_adaptation::{AdaptationBuilder, objective};
 use super::build_encoder::EncoderBuilder;
 use super::build_masks::mask_tuning;
-use super::build_prompts::PromptBuilder;
+use super::build_prompts::{Learned, PromptBuilder};
 use super::{Materials, RunError};
 use crate::batches::ImageSet;
-use crate::experiment::{Averaged, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, SolverSpec, WeightForm};
+use crate::experiment::{Averaged, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, SolverSpec};
 use crate::method::Method;
+use crate::methods::prompts::PromptLearning;
 use crate::methods::{FineTune, Head, HeadStart, LinearProbe, Regulariser, fit_logistic_regression};
+use crate::parameters::Parameters;
 use crate::prompts::tokenize;
 use crate::zero_shot::{Averaging, ZeroShot, text_features};
 
 /// Inverse regularisation strength of the linear probe where the recipe gives none.
 const DEFAULT_C: f64 = 1.0;
 
-/// The method that tells `class_names` apart: those of the task, or of a split with classes of its own. Without
-/// `training_images` it is as it will be trained, or given the parameters of an adapter.
+/// The method that tells `class_names` apart: those of the task, or of a split with classes of its own. `fixed` are the
+/// parameters that earlier stages have trained. Without training images, what is computed from them stands open:
+/// whoever asks puts in parameters and buffers that were trained before.
 pub(super) fn method(
     spec: &ExperimentSpec,
     materials: &Materials,
     class_names: &[String],
     training_images: Option<&ImageSet<'_>>,
+    fixed: &Parameters,
 ) -> Result<Box<dyn Method>, RunError> {
+    let adapted = || {
+        let builder = AdaptationBuilder { spec, materials, class_names, training_images };
+        builder.build(fixed.clone())
+    };
+    if spec.before.is_some() {
+        return Ok(Box::new(adapted()?));
+    }
     let Materials { pretrained, task, .. } = materials;
     let encoder = EncoderBuilder { materials, class_names, seed: spec.seed };
     let prompts = PromptBuilder { materials, class_names, seed: spec.seed };
@@ -46,42 +57,37 @@ pub(super) fn method(
                 (SolverSpec::Lbfgs, Some(images)) => {
                     Box::new(fitted(probe, task, images, c.unwrap_or(DEFAULT_C))?)
                 }
-                (SolverSpec::Sgd, _) | (SolverSpec::Lbfgs, None) => Box::new(probe),
+                _ => Box::new(probe),
             }
         }
         MethodSpec::Finetune { label_smoothing, .. } if materials.backbone.is_some() => {
             Box::new(encoder.by_labels(*label_smoothing))
         }
-        MethodSpec::Finetune { head, label_smoothing } => {
-            let smoothed = Regulariser::LabelSmoothing { epsilon: *label_smoothing };
-            let regulariser = if *label_smoothing > 0.0 { smoothed } else { Regulariser::None };
-            Box::new(tune(head, regulariser)?)
-        }
-        MethodSpec::Kd { head, alpha, temperature } => {
-            let regulariser = Regulariser::ConstantDistillation { alpha: *alpha, temperature: *temperature };
-            Box::new(tune(head, regulariser)?)
-        }
-        MethodSpec::Proreg { head, form, gamma, alpha, temperature } => {
-            let form = match form {
-                WeightForm::Prob => TeacherWeight::Prob,
-                WeightForm::Exp10 => TeacherWeight::Exp10,
-                WeightForm::Power => TeacherWeight::Power { gamma: gamma.unwrap_or(1.0) },
-            };
-            let regulariser = Regulariser::ProReg { form, alpha: *alpha, temperature: *temperature };
-            Box::new(tune(head, regulariser)?)
+        MethodSpec::Finetune { head, .. } | MethodSpec::Kd { head, .. } | MethodSpec::Proreg { head, .. } => {
+            Box::new(tune(head, objective(&spec.method).unwrap_or(Regulariser::None))?)
         }
         MethodSpec::L2Sp { head, alpha, beta } => {
             Box::new(tune(head, Regulariser::L2Sp { alpha: *alpha, beta: *beta })?)
         }
         MethodSpec::Tes(spec) => Box::new(encoder.tes(spec)?),
-        MethodSpec::Coop(spec) => Box::new(prompts.coop(spec)?),
-        MethodSpec::Kgcoop(spec) => Box::new(prompts.kgcoop(spec)?),
         MethodSpec::Cocoop(spec) => Box::new(prompts.cocoop(spec)?),
-        MethodSpec::Vpt(spec) => Box::new(prompts.vpt(spec)?),
-        MethodSpec::Ivlp(spec) => Box::new(prompts.ivlp(spec)?),
-        MethodSpec::Maple(spec) => Box::new(prompts.maple(spec)?),
-        MethodSpec::Promptsrc(spec) => Box::new(prompts.promptsrc(spec)?),
         MethodSpec::MaskTuning(masks) => Box::new(mask_tuning(masks, materials, class_names, spec.seed)?),
+        MethodSpec::Coop(_)
+        | MethodSpec::Kgcoop(_)
+        | MethodSpec::Vpt(_)
+        | MethodSpec::Ivlp(_)
+        | MethodSpec::Maple(_)
+        | MethodSpec::Promptsrc(_)
+        | MethodSpec::Lora(_)
+        | MethodSpec::TipAdapter(_)
+        | MethodSpec::TipAdapterF(_)
+        | MethodSpec::ClipAdapter(_)
+        | MethodSpec::Joint(_) => match prompts.prompts_of(&spec.method)? {
+            Some(Learned { prompts, regulariser }) => {
+                Box::new(PromptLearning::of(pretrained.clip.clone(), prompts, regulariser))
+            }
+            None => Box::new(adapted()?),
+        },
     };
     Ok(method)
 }
@@ -113,17 +119,25 @@ fn fine_tune(
     head: &HeadSpec,
     regulariser: Regulariser,
 ) -> Result<FineTune, TokenizeError> {
+    let teacher = zero_shot(materials, class_names)?;
+    let head = fine_tuning_head(materials, class_names, seed, head)?;
+    Ok(FineTune::new(materials.pretrained.clip.clone(), head, teacher, regulariser))
+}
+
+/// The classifier head of a fine-tuned tower, written with the first template.
+pub(super) fn fine_tuning_head(
+    materials: &Materials,
+    class_names: &[String],
+    seed: u64,
+    head: &HeadSpec,
+) -> Result<Head, TokenizeError> {
     let Materials { pretrained, task, .. } = materials;
-    let clip = &pretrained.clip;
-    let features = first_template(pretrained, task, class_names)?;
-    let teacher = ZeroShot::new(clip.clone(), features.clone());
     let start = match head.init {
-        HeadInit::Prompt => HeadStart::Prompt(features),
+        HeadInit::Prompt => HeadStart::Prompt(first_template(pretrained, task, class_names)?),
         HeadInit::Fresh => HeadStart::Fresh { classes: class_names.len(), seed },
         HeadInit::Promptless => HeadStart::Promptless { classes: class_names.len(), seed },
     };
-    let head = Head::new(clip, start, head.trained, head.scale_trained);
-    Ok(FineTune::new(clip.clone(), head, teacher, regulariser))
+    Ok(Head::new(&pretrained.clip, start, head.trained, head.scale_trained))
 }
 
 /// The probe at the optimum of its regularised objective.

@@ -18,14 +18,20 @@ pub(super) fn mask_tuning(
     seed: u64,
 ) -> Result<MaskTuning, RunError> {
     let model = zero_shot(materials, class_names)?;
-    let targets = MaskTargets { part: spec.part, first_convolution: spec.conv1 };
-    let settings = MaskSettings {
+    Ok(MaskTuning::new(model, targets(spec), settings(spec), Arc::new(SeededDraws { seed }))?)
+}
+
+pub(super) fn targets(spec: &MaskTuningSpec) -> MaskTargets {
+    MaskTargets { part: spec.part, first_convolution: spec.conv1 }
+}
+
+pub(super) fn settings(spec: &MaskTuningSpec) -> MaskSettings {
+    MaskSettings {
         start: spec.start,
         threshold: spec.threshold,
         norm_weight: spec.norm_weight,
         dropout: spec.dropout.as_ref().map(dropout),
-    };
-    Ok(MaskTuning::new(model, targets, settings, Arc::new(SeededDraws { seed }))?)
+    }
 }
 
 fn dropout(spec: &DropoutSpec) -> GradientDropout {

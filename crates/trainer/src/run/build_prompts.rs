@@ -1,16 +1,19 @@
 //! From the words of a spec to prompt learning over a loaded model.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 use regulus_clip::{TokenBatch, normalise};
 use regulus_losses::PromptSrcWeights;
 
 use super::{Materials, RunError};
 use crate::experiment::{
-    CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, PromptsrcSpec, TemplateSet, TemplatesSpec, VptSpec,
+    CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, MethodSpec, PromptsrcSpec, TemplateSet,
+    TemplatesSpec, VptSpec,
 };
 use crate::methods::prompts::{
     ClassPrompts, ConditionalContext, ConditionalSettings, ContextPrompts, ContextSettings, ContextStart,
-    CoupledPrompts, Depth, NamePosition, PromptError, PromptLearning, PromptRegulariser, TowerPrompts,
+    CoupledPrompts, Depth, NamePosition, PromptError, PromptRegulariser, Prompts, TowerPrompts,
     TowerSettings,
 };
 use crate::prompts::{tokenize, tokenize_with_room};
@@ -25,13 +28,32 @@ pub(super) struct PromptBuilder<'a> {
     pub seed: u64,
 }
 
+/// Prompts and what holds them.
+pub(super) struct Learned {
+    pub prompts: Arc<dyn Prompts>,
+    pub regulariser: PromptRegulariser,
+}
+
 impl PromptBuilder<'_> {
-    pub(super) fn coop(&self, spec: &CoopSpec) -> Result<PromptLearning, RunError> {
+    /// The prompts of a method; `None` if it learns none, or none that go with other parts.
+    pub(super) fn prompts_of(&self, method: &MethodSpec) -> Result<Option<Learned>, RunError> {
+        Ok(Some(match method {
+            MethodSpec::Coop(spec) => self.coop(spec)?,
+            MethodSpec::Kgcoop(spec) => self.kgcoop(spec)?,
+            MethodSpec::Vpt(spec) => self.vpt(spec)?,
+            MethodSpec::Ivlp(spec) => self.ivlp(spec)?,
+            MethodSpec::Maple(spec) => self.maple(spec)?,
+            MethodSpec::Promptsrc(spec) => self.promptsrc(spec)?,
+            _ => return Ok(None),
+        }))
+    }
+
+    fn coop(&self, spec: &CoopSpec) -> Result<Learned, RunError> {
         let CoopSpec { vectors, per_class, position, start } = *spec;
         self.context(ContextSettings { vectors, per_class, position, start }, PromptRegulariser::None)
     }
 
-    pub(super) fn kgcoop(&self, spec: &KgcoopSpec) -> Result<PromptLearning, RunError> {
+    fn kgcoop(&self, spec: &KgcoopSpec) -> Result<Learned, RunError> {
         let KgcoopSpec { vectors, start, weight } = *spec;
         let hand_written = self.frozen_texts(&TemplatesSpec::Set(TemplateSet::Single))?;
         let settings = ContextSettings { vectors, per_class: false, position: NamePosition::End, start };
@@ -46,26 +68,26 @@ impl PromptBuilder<'_> {
         Ok(ConditionalContext::new(clip.clone(), prompts, settings, self.seed)?)
     }
 
-    pub(super) fn vpt(&self, spec: &VptSpec) -> Result<PromptLearning, RunError> {
+    fn vpt(&self, spec: &VptSpec) -> Result<Learned, RunError> {
         let settings =
             TowerSettings { image: spec.image, text: Depth::default(), start: ContextStart::Random };
         self.towers(settings, PromptRegulariser::None)
     }
 
-    pub(super) fn ivlp(&self, spec: &IvlpSpec) -> Result<PromptLearning, RunError> {
+    fn ivlp(&self, spec: &IvlpSpec) -> Result<Learned, RunError> {
         let IvlpSpec { image, text, start } = *spec;
         self.towers(TowerSettings { image, text, start }, PromptRegulariser::None)
     }
 
-    pub(super) fn maple(&self, spec: &MapleSpec) -> Result<PromptLearning, RunError> {
+    fn maple(&self, spec: &MapleSpec) -> Result<Learned, RunError> {
         let clip = &self.materials.pretrained.clip;
         let depth = Depth { layers: spec.layers, vectors: spec.vectors };
         let prompts = self.class_prompts(spec.vectors, spec.start)?;
         let prompts = CoupledPrompts::new(clip, prompts, depth, spec.start, self.seed)?;
-        Ok(PromptLearning::new(clip.clone(), prompts, PromptRegulariser::None))
+        Ok(Learned { prompts: Arc::new(prompts), regulariser: PromptRegulariser::None })
     }
 
-    pub(super) fn promptsrc(&self, spec: &PromptsrcSpec) -> Result<PromptLearning, RunError> {
+    fn promptsrc(&self, spec: &PromptsrcSpec) -> Result<Learned, RunError> {
         let PromptsrcSpec { image, text, start, .. } = *spec;
         let weights =
             PromptSrcWeights { text: spec.text_weight, image: spec.image_weight, logits: spec.logit_weight };
@@ -80,27 +102,27 @@ impl PromptBuilder<'_> {
         &self,
         settings: ContextSettings,
         regulariser: PromptRegulariser,
-    ) -> Result<PromptLearning, RunError> {
+    ) -> Result<Learned, RunError> {
         let clip = &self.materials.pretrained.clip;
         let prompts = self.class_prompts(settings.vectors, settings.start)?;
         let prompts = ContextPrompts::new(clip, prompts, settings, self.seed)?;
-        Ok(PromptLearning::new(clip.clone(), prompts, regulariser))
+        Ok(Learned { prompts: Arc::new(prompts), regulariser })
     }
 
-    fn towers(
-        &self,
-        settings: TowerSettings,
-        regulariser: PromptRegulariser,
-    ) -> Result<PromptLearning, RunError> {
+    fn towers(&self, settings: TowerSettings, regulariser: PromptRegulariser) -> Result<Learned, RunError> {
         let clip = &self.materials.pretrained.clip;
         let vectors = if settings.text.is_some() { settings.text.vectors } else { 0 };
         let prompts = self.class_prompts(vectors, settings.start)?;
         let prompts = TowerPrompts::new(clip, prompts, settings, self.seed)?;
-        Ok(PromptLearning::new(clip.clone(), prompts, regulariser))
+        Ok(Learned { prompts: Arc::new(prompts), regulariser })
     }
 
     /// The classes in the first template of the data.
-    fn class_prompts(&self, vectors: usize, start: ContextStart) -> Result<ClassPrompts, RunError> {
+    pub(super) fn class_prompts(
+        &self,
+        vectors: usize,
+        start: ContextStart,
+    ) -> Result<ClassPrompts, RunError> {
         let pretrained = &self.materials.pretrained;
         let template = self.materials.task.templates.first().map_or("{}", String::as_str);
         let tokens = tokenize_with_room(pretrained, self.class_names, template, vectors)?;

@@ -3,11 +3,13 @@
 use burn::tensor::Device;
 
 use super::{Materials, Progress, RunError, build, build_and_train};
-use crate::batches::ImageSet;
+use crate::batches::{BatchSource, ImageSet};
 use crate::experiment::Experiment;
+use crate::method::Method;
 use crate::methods::{Importance, importance_by_change, importance_by_gradient};
+use crate::parameters::Parameters;
 use crate::recorder::Recorder;
-use crate::training::{Taken, train};
+use crate::training::{Taken, TrainingConfig, train};
 
 /// The mean absolute gradient of the cross-entropy at the pre-trained weights, over all training images in batches of
 /// `batch`. The classifier is written with the first template of the data.
@@ -43,9 +45,10 @@ pub fn by_change(
     check_fine_tunes(experiment)?;
     let mut recorder = Recorder::in_memory();
     let mut watch = |taken: Taken<'_>| progress(Progress::Training { done: taken.done, total: taken.total });
-    let (_, trained) = build_and_train(experiment, materials, device, &mut |method, source, config| {
+    let mut train = |method: &mut dyn Method, source: &dyn BatchSource, config: &TrainingConfig| {
         Ok(train(method, source, config, &mut recorder, &mut watch)?)
-    })?;
+    };
+    let (_, trained) = build_and_train(experiment, materials, device, &Parameters::default(), &mut train)?;
     Ok(importance_by_change(&materials.pretrained.clip, &trained))
 }
 
@@ -54,9 +57,9 @@ pub fn by_change(
 /// # Errors
 /// [`RunError::NotFineTuned`] if it trains anything but all weights of the image tower.
 pub fn check_fine_tunes(experiment: &Experiment) -> Result<(), RunError> {
-    let method = &experiment.spec().method;
-    if method.fine_tunes_image_tower() {
+    let spec = experiment.spec();
+    if spec.method.fine_tunes_image_tower() && spec.before.is_none() {
         return Ok(());
     }
-    Err(RunError::NotFineTuned { method: method.name() })
+    Err(RunError::NotFineTuned { method: spec.label() })
 }

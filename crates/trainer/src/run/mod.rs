@@ -3,6 +3,7 @@
 mod adapted;
 mod adapted_scores;
 mod build;
+mod build_adaptation;
 mod build_encoder;
 mod build_masks;
 mod build_prompts;
@@ -11,11 +12,13 @@ pub mod importance;
 mod materials;
 mod outcome;
 mod resumable;
+mod stages;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
+use regulus_images::FileError;
 
 pub use adapted::{AdaptError, AdaptedClassifier, AdaptedModel, ModelPaths};
 pub use adapted_scores::{MixtureError, MixtureScores, Space, mixtures, scores};
@@ -35,6 +38,7 @@ use crate::evaluate::{logits_of, score};
 use crate::experiment::{Experiment, ExperimentSpec};
 use crate::files;
 use crate::method::Method;
+use crate::methods::adaptation::LowRankError;
 use crate::methods::prompts::PromptError;
 use crate::methods::{MaskError, ProbeError};
 use crate::parameters::Parameters;
@@ -59,6 +63,12 @@ pub enum RunError {
     /// The model has no weights to mask.
     #[error(transparent)]
     Masks(#[from] MaskError),
+    /// The model has no place for low-rank updates.
+    #[error(transparent)]
+    LowRank(#[from] LowRankError),
+    /// A training image could be read when the run began, and cannot any more.
+    #[error("cannot read a training image again to put it into the cache: {0}")]
+    Cached(#[source] FileError),
     /// A change of weights is asked of a method that does not change them all.
     #[error(
         "{method} does not train all weights of the image tower, so that their change says nothing; use a method \
@@ -66,7 +76,7 @@ pub enum RunError {
     )]
     NotFineTuned {
         /// The method.
-        method: &'static str,
+        method: String,
     },
     /// The texts of the classes cannot be made features.
     #[error(transparent)]
@@ -79,7 +89,7 @@ pub enum RunError {
         /// The test split.
         split: String,
         /// The method.
-        method: &'static str,
+        method: String,
     },
     /// The linear probe has no optimum.
     #[error(transparent)]
@@ -190,7 +200,7 @@ impl<'a> Control<'a> {
 pub fn folder_name(experiment: &Experiment, identity: &str) -> String {
     let spec = experiment.spec();
     let short = identity.get(..10).unwrap_or(identity);
-    format!("{}-{}-s{}-{short}", spec.data.task_name(), spec.method.label(), spec.seed)
+    format!("{}-{}-s{}-{short}", spec.data.task_name(), spec.label(), spec.seed)
 }
 
 /// Runs a checked experiment on loaded materials and writes its folder: `experiment.toml`,
@@ -207,83 +217,110 @@ pub fn run(
     device: &Device,
     mut control: Control<'_>,
 ) -> Result<Outcome, RunError> {
-    let began = Instant::now();
-    let at_fault = |source| RunError::Folder { path: folder.to_owned(), source };
-    std::fs::create_dir_all(folder).map_err(at_fault)?;
-    let lock = files::lock(&folder.join("run.lock")).map_err(at_fault)?;
-    let _held_to_the_end = lock.ok_or_else(|| RunError::Locked { path: folder.to_owned() })?;
-    // From here on the folder holds an unfinished run, whatever it held before.
-    Outcome::remove(folder)?;
-    let recipe = experiment.canonical_toml()?;
-    outcome::write_text(&folder.join("experiment.toml"), &recipe)?;
-    let mut work = Earlier::find(folder, &materials.identity, device, &mut control)?;
-    let spent = work.seconds();
+    let run = Run { experiment, materials, identity: &materials.identity, folder, device };
+    Ok(run.finish(&mut control)?.outcome)
+}
 
-    let mut train = |method: &mut dyn Method, source: &dyn BatchSource, config: &TrainingConfig| {
-        work.train(method, source, config, &mut control, began)
-    };
-    let (method, parameters) = build_and_train(experiment, materials, device, &mut train)?;
-    work.recorder.timing("training", began)?;
-    let facts = method.facts(&parameters);
-    for (name, value) in &facts {
-        work.recorder.fact(name, *value)?;
-    }
+/// A run, or one of its earlier stages, which is a run in a folder of its own.
+struct Run<'a> {
+    experiment: &'a Experiment,
+    materials: &'a Materials,
+    identity: &'a str,
+    folder: &'a Path,
+    device: &'a Device,
+}
 
-    let trained = Trained { spec: experiment.spec(), method: method.as_ref(), parameters: &parameters };
-    let preprocess = materials.preprocess();
-    let image_set = |images| ImageSet { images, preprocess, device };
-    let evaluation = evaluate(&trained, materials, &image_set, &mut work.recorder, control.progress)?;
-    if !parameters.is_empty() {
-        let config = &materials.pretrained.config;
-        let card = AdapterCard {
-            format: FORMAT,
-            method: experiment.spec().method.label(),
-            activation: Activations::of(config),
-            resolution: config.image.resolution(),
-            experiment: materials.identity.clone(),
-            recipe,
-            base_sha256: materials.pretrained.sha256.clone(),
-            backbone_sha256: materials.backbone.as_ref().map(|loaded| loaded.sha256.clone()),
-            class_names: materials.task.class_names.clone(),
-            templates: materials.task.templates.clone(),
-            preprocess: preprocess.clone(),
-            precision: "f32".into(),
-            accuracy: evaluation
-                .splits
-                .iter()
-                .map(|split| (split.split.clone(), split.scores.accuracy))
-                .collect(),
+/// What a run ends with.
+struct Finished {
+    outcome: Outcome,
+    /// All parameters, those of earlier stages among them.
+    parameters: Parameters,
+}
+
+impl Run<'_> {
+    fn finish(&self, control: &mut Control<'_>) -> Result<Finished, RunError> {
+        let Run { experiment, materials, identity, folder, device } = *self;
+        let began = Instant::now();
+        let at_fault = |source| RunError::Folder { path: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(at_fault)?;
+        let lock = files::lock(&folder.join("run.lock")).map_err(at_fault)?;
+        let _held_to_the_end = lock.ok_or_else(|| RunError::Locked { path: folder.to_owned() })?;
+        // From here on the folder holds an unfinished run, whatever it held before.
+        Outcome::remove(folder)?;
+        let fixed = stages::trained_before(self, control)?;
+        let recipe = experiment.canonical_toml()?;
+        outcome::write_text(&folder.join("experiment.toml"), &recipe)?;
+        let mut work = Earlier::find(folder, identity, device, control)?;
+        let spent = work.seconds();
+
+        let mut train = |method: &mut dyn Method, source: &dyn BatchSource, config: &TrainingConfig| {
+            work.train(method, source, config, control, began)
         };
-        let adapter = Adapter::new(card, method.as_ref(), parameters.clone());
-        adapter.save(&folder.join("adapter.safetensors"))?;
+        let (method, trained) = build_and_train(experiment, materials, device, &fixed, &mut train)?;
+        let (parameters, trained_values) = (fixed.with(&trained), trained.count());
+        work.recorder.timing("training", began)?;
+        let facts = method.facts(&parameters);
+        for (name, value) in &facts {
+            work.recorder.fact(name, *value)?;
+        }
+
+        let trained = Trained { spec: experiment.spec(), method: method.as_ref(), parameters: &parameters };
+        let preprocess = materials.preprocess();
+        let image_set = |images| ImageSet { images, preprocess, device };
+        let evaluation = evaluate(&trained, materials, &image_set, &mut work.recorder, control.progress)?;
+        if !parameters.is_empty() {
+            let config = &materials.pretrained.config;
+            let card = AdapterCard {
+                format: FORMAT,
+                method: experiment.spec().label(),
+                activation: Activations::of(config),
+                resolution: config.image.resolution(),
+                experiment: identity.to_owned(),
+                recipe,
+                base_sha256: materials.pretrained.sha256.clone(),
+                backbone_sha256: materials.backbone.as_ref().map(|loaded| loaded.sha256.clone()),
+                class_names: materials.task.class_names.clone(),
+                templates: materials.task.templates.clone(),
+                preprocess: preprocess.clone(),
+                precision: "f32".into(),
+                accuracy: evaluation
+                    .splits
+                    .iter()
+                    .map(|split| (split.split.clone(), split.scores.accuracy))
+                    .collect(),
+            };
+            let adapter = Adapter::new(card, method.as_ref(), parameters.clone());
+            adapter.save(&folder.join("adapter.safetensors"))?;
+        }
+        if let Some(report) = &materials.report {
+            outcome::write_json(&folder.join("data.json"), report)?;
+        }
+        let seconds = spent + began.elapsed().as_secs_f64();
+        let outcome = Outcome::new(experiment, materials, evaluation, trained_values, seconds);
+        let outcome = Outcome { identity: identity.to_owned(), ..outcome.with_facts(facts) };
+        outcome.save(folder)?;
+        work.checkpoints.remove()?;
+        Ok(Finished { outcome, parameters })
     }
-    if let Some(report) = &materials.report {
-        outcome::write_json(&folder.join("data.json"), report)?;
-    }
-    let seconds = spent + began.elapsed().as_secs_f64();
-    let outcome = Outcome::new(experiment, materials, evaluation, parameters.count(), seconds);
-    let outcome = outcome.with_facts(facts);
-    outcome.save(folder)?;
-    work.checkpoints.remove()?;
-    Ok(outcome)
 }
 
 /// How a method is trained on what an experiment describes.
 type Train<'a> =
     dyn FnMut(&mut dyn Method, &dyn BatchSource, &TrainingConfig) -> Result<Parameters, RunError> + 'a;
 
-/// The method of an experiment and its parameters: those that `train` ends with, or the initial ones of a method that
+/// The method of an experiment, on top of `fixed` values of earlier stages, and its parameters: those that `train` ends with, or the initial ones of a method that
 /// takes no steps.
 fn build_and_train(
     experiment: &Experiment,
     materials: &Materials,
     device: &Device,
+    fixed: &Parameters,
     train: &mut Train<'_>,
 ) -> Result<(Box<dyn Method>, Parameters), RunError> {
     let task = &materials.task;
     let images = ImageSet { images: &task.train, preprocess: materials.preprocess(), device };
     let spec = experiment.spec();
-    let mut method = build::method(spec, materials, &task.class_names, Some(&images))?;
+    let mut method = build::method(spec, materials, &task.class_names, Some(&images), fixed)?;
     let Some(config) = &spec.training else {
         let parameters = method.parameters();
         return Ok((method, parameters));
@@ -319,12 +356,11 @@ fn evaluate<'a>(
         let images = image_set(&split.images);
         let logits = if split.class_names.is_none() {
             logits_of(method, parameters, &images)
-        } else if spec.method.reads_class_names() {
-            let training_images = image_set(&materials.task.train);
-            let renamed = build::method(spec, materials, class_names, Some(&training_images))?;
+        } else if spec.reads_class_names() {
+            let renamed = build::method(spec, materials, class_names, None, &Parameters::default())?;
             logits_of(renamed.as_ref(), parameters, &images)
         } else {
-            return Err(RunError::Classes { split: split.name.clone(), method: spec.method.name() });
+            return Err(RunError::Classes { split: split.name.clone(), method: spec.label() });
         };
         if logits.iter().any(|logit| !logit.is_finite()) {
             return Err(RunError::NonFinite { split: split.name.clone() });

@@ -97,7 +97,7 @@ impl Outcome {
         Self {
             identity: materials.identity.clone(),
             task: spec.data.task_name(),
-            method: spec.method.label(),
+            method: spec.label(),
             seed: spec.seed,
             device: materials.device_kind.clone(),
             results_version: RESULTS_VERSION,

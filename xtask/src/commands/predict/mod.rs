@@ -96,7 +96,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if !goes_on(output.finish())? {
         return Ok(());
     }
-    eprintln!("{done} images ({})", clock(began.elapsed()));
+    let images = if done == 1 { "image" } else { "images" };
+    eprintln!("{done} {images} ({})", clock(began.elapsed()));
     match failed {
         0 => Ok(()),
         _ => Err(Failure::work(anyhow::anyhow!("{failed} of {} images could not be used", done + failed))),

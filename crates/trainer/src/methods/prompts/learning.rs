@@ -22,6 +22,10 @@ pub trait Prompts: Part {
     fn texts(&self, parameters: &Parameters) -> EmbeddedTexts;
 }
 
+/// Why prompts of images have no plain form.
+pub(crate) const IMAGE_PROMPTS: &str =
+    "its image tower reads learned prompts beside the image, for which a plain model has no place";
+
 /// Prompt learning: the frozen model classifies by cosine similarity, and prompts are all that is trained.
 #[derive(Debug, Clone)]
 pub struct PromptLearning {
@@ -38,12 +42,17 @@ pub struct PromptLearning {
 impl PromptLearning {
     /// Learns `prompts` for `clip`.
     pub fn new(clip: Clip, prompts: impl Prompts + 'static, regulariser: PromptRegulariser) -> Self {
+        Self::of(clip, Arc::new(prompts), regulariser)
+    }
+
+    /// Learns prompts that are shared with others.
+    pub fn of(clip: Clip, prompts: Arc<dyn Prompts>, regulariser: PromptRegulariser) -> Self {
         let start = prompts.parameters();
         let scale = clip.logit_scale(&Injection::none()).into_scalar::<f64>().exp();
         let fixed_texts = (!prompts.reaches_texts())
             .then(|| normalise(clip.encode_embedded(&prompts.texts(&start), &Injection::none())));
         let frozen_images = FrozenImages::new(clip.clone());
-        Self { clip, prompts: Arc::new(prompts), regulariser, start, scale, frozen_images, fixed_texts }
+        Self { clip, prompts, regulariser, start, scale, frozen_images, fixed_texts }
     }
 
     /// The same with other initial values.
@@ -110,9 +119,7 @@ impl Method for PromptLearning {
 
     fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
         if self.prompts.reaches_images() {
-            return Err(NotMergeable::new(
-                "its image tower reads learned prompts beside the image, for which a plain model has no place",
-            ));
+            return Err(NotMergeable::new(IMAGE_PROMPTS));
         }
         let classifier = PlainClassifier::Texts(self.text_features(parameters));
         Ok(Merged { weights: BTreeMap::new(), classifier })

@@ -31,6 +31,7 @@ pub use conditional::{ConditionalContext, ConditionalSettings};
 pub use context::{ContextPrompts, ContextSettings};
 pub use coupled::CoupledPrompts;
 pub use error::PromptError;
+pub(crate) use learning::IMAGE_PROMPTS;
 pub use learning::{PromptLearning, Prompts};
 pub use regulariser::PromptRegulariser;
 pub use start::ContextStart;
