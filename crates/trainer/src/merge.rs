@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
-use regulus_clip::normalise;
 
 /// What a trained model is without the method that trained it.
 #[derive(Debug, Clone)]
@@ -17,6 +16,7 @@ pub struct Merged {
 
 /// A classifier that is one matrix.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each export")]
 pub enum PlainClassifier {
     /// Unit features of the classes' texts, `[classes, embed]`. Logits are their cosine similarities to the image
     /// features, times the model's logit scale.
@@ -30,20 +30,6 @@ pub enum PlainClassifier {
         /// Whether it reads image features of unit length, or as they are.
         unit_features: bool,
     },
-}
-
-impl PlainClassifier {
-    /// Logits `[batch, classes]` of raw image features `[batch, width]`; `logit_scale` is the natural logarithm of the
-    /// model's scale.
-    pub fn logits(&self, features: Tensor<2>, logit_scale: f64) -> Tensor<2> {
-        match self {
-            Self::Texts(texts) => normalise(features).matmul(texts.clone().transpose()) * logit_scale.exp(),
-            Self::Linear { weight, bias, unit_features } => {
-                let features = if *unit_features { normalise(features) } else { features };
-                features.matmul(weight.clone().transpose()) + bias.clone().unsqueeze::<2>()
-            }
-        }
-    }
 }
 
 /// A trained model that has no plain form.

@@ -6,6 +6,8 @@ mod card;
 mod error;
 mod mean;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::collections::BTreeMap;
