@@ -366,19 +366,7 @@ impl Method for Adaptation {
 
     fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
         let all = self.all(parameters);
-        match &self.composition.classifier.part {
-            Classifier::Cosine => {}
-            Classifier::Bottleneck(_) => {
-                return Err(NotMergeable::new(
-                    "its layers behind the image tower are a network, and a plain model has one linear classifier",
-                ));
-            }
-            Classifier::Cache(_) => {
-                return Err(NotMergeable::new(
-                    "its cache looks each image up among those of the training, for which a plain model has no place",
-                ));
-            }
-        }
+        self.composition.classifier.part.check_plain()?;
         if self.composition.prompts.as_ref().is_some_and(|placed| placed.part.reaches_images()) {
             return Err(NotMergeable::new(IMAGE_PROMPTS));
         }
