@@ -26,12 +26,13 @@ pub enum Format {
 /// - `logits`: `[classes]`, finite
 pub fn top(logits: &[f32], count: usize) -> Vec<(usize, f64)> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weights: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest).exp()).collect();
-    let sum: f64 = weights.iter().sum();
-    let mut ranked: Vec<(usize, f64)> = weights.iter().map(|weight| weight / sum).enumerate().collect();
+    let weights = logits.iter().map(|logit| f64::from(logit - largest).exp());
+    let mut ranked: Vec<(usize, f64)> = weights.enumerate().collect();
     ranked.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    // Summed in this order, so that the order of the classes changes no bit.
+    let sum: f64 = ranked.iter().map(|(_, weight)| weight).sum();
     ranked.truncate(count);
-    ranked
+    ranked.into_iter().map(|(class, weight)| (class, weight / sum)).collect()
 }
 
 /// Standard output in one of the forms.

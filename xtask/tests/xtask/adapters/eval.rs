@@ -54,7 +54,7 @@ fn stages_are_scored_together() {
     let runs = folder.path().join("runs");
     let arguments = ["train", "--method", "coop>r-amt", "--runs", text(&runs)];
     let steps = ["--set", "training.steps=3", "--set", "training.batch=8"];
-    let before = ["--set", "before.training.steps=2", "--set", "before.training.batch=8"];
+    let before = ["--set", "before.training.epochs=1", "--set", "before.training.batch=8"];
     xtask(&[&arguments[..], &super::WORLD, &steps, &before, &NEAR].concat()).with_code(0);
     let run = run_folders(&runs).remove(0);
     let (_, scores) = scored(folder.path(), &[&run], &WORLD);
