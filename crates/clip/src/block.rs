@@ -82,7 +82,9 @@ impl Linear {
     }
 
     pub(crate) fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
-        linear(x, scope.weight("weight", &self.weight), Some(scope.weight("bias", &self.bias)))
+        let bias = scope.weight("bias", &self.bias);
+        let output = linear(x.clone(), scope.weight("weight", &self.weight), Some(bias));
+        scope.with_branch("weight", x, output)
     }
 }
 
@@ -113,7 +115,8 @@ impl Attention {
     fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
         let weight = scope.weight("in_proj_weight", &self.in_proj_weight);
         let bias = scope.weight("in_proj_bias", &self.in_proj_bias);
-        let mixed = attention(linear(x, weight, Some(bias)), self.heads, self.mask);
+        let projected = linear(x.clone(), weight, Some(bias));
+        let mixed = attention(scope.with_branch("in_proj_weight", x, projected), self.heads, self.mask);
         self.out_proj.forward(mixed, &scope.enter("out_proj"))
     }
 }

@@ -24,6 +24,17 @@ pub trait WeightChange: Send + Sync {
     fn apply(&self, base: Tensor<1>, shape: &[usize]) -> Tensor<1>;
 }
 
+/// A second way around a linear map, whose output is added to the map's: what cannot be written as a change of the
+/// weight, such as a low-rank update that sees part of its inputs dropped.
+pub trait Branch: Send + Sync {
+    /// What is added.
+    ///
+    /// # Shapes
+    /// - `input`: what the map reads, `[batch, positions, in]`
+    /// - output: `[batch, positions, out]`
+    fn output(&self, input: Tensor<3>) -> Tensor<3>;
+}
+
 /// An ordered list of weight changes per parameter path, and prompts for both towers.
 ///
 /// Paths are the canonical names of [`Clip::parameters`](crate::Clip::parameters), such as
@@ -32,6 +43,7 @@ pub trait WeightChange: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Injection {
     changes: BTreeMap<String, Vec<Arc<dyn WeightChange>>>,
+    branches: BTreeMap<String, Vec<Arc<dyn Branch>>>,
     image_prompts: DeepPrompts,
     text_prompts: DeepPrompts,
 }
@@ -46,6 +58,14 @@ impl Injection {
     #[must_use]
     pub fn change(mut self, path: impl Into<String>, change: Arc<dyn WeightChange>) -> Self {
         self.changes.entry(path.into()).or_default().push(change);
+        self
+    }
+
+    /// Adds `branch` to the linear map of the transformer blocks whose weight is at `path`. Other weights have no
+    /// branches.
+    #[must_use]
+    pub fn branch(mut self, path: impl Into<String>, branch: Arc<dyn Branch>) -> Self {
+        self.branches.entry(path.into()).or_default().push(branch);
         self
     }
 
@@ -92,12 +112,12 @@ impl Injection {
 
     /// Whether no weight is changed.
     fn changes_no_weight(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.is_empty() && self.branches.is_empty()
     }
 
-    /// The paths of the changed weights, sorted.
+    /// The paths of the changed weights, sorted, then those with branches.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.changes.keys().map(String::as_str)
+        self.changes.keys().chain(self.branches.keys()).map(String::as_str)
     }
 
     /// The weight at `path` with its changes applied, flat; `None` if it has none.
@@ -112,11 +132,15 @@ impl Injection {
 
     /// Whether a weight whose path begins with `prefix` is changed.
     fn reaches(&self, prefix: &str) -> bool {
-        self.changes
-            .range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded))
-            .next()
-            .is_some_and(|(path, _)| path.starts_with(prefix))
+        first_below(&self.changes, prefix) || first_below(&self.branches, prefix)
     }
+}
+
+/// Whether a key begins with `prefix`.
+fn first_below<V>(map: &BTreeMap<String, V>, prefix: &str) -> bool {
+    map.range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded))
+        .next()
+        .is_some_and(|(path, _)| path.starts_with(prefix))
 }
 
 impl fmt::Debug for Injection {
@@ -126,6 +150,7 @@ impl fmt::Debug for Injection {
         formatter
             .debug_struct("Injection")
             .field("changes", &changes)
+            .field("branches", &self.branches.keys())
             .field("image_prompt_layers", &self.image_prompts.layers().len())
             .field("text_prompt_layers", &self.text_prompts.layers().len())
             .finish()
@@ -204,6 +229,16 @@ impl<'a> Scope<'a> {
     /// The same in f32, for an operation that is not in the place's precision.
     pub(crate) fn single_weight<const D: usize>(&self, name: &str, param: &Param<Tensor<D>>) -> Tensor<D> {
         self.precision.beside(self.stored(name, param))
+    }
+
+    /// `output` of the linear map with the weight `name` of this place, and what its branches make of `input`.
+    pub(crate) fn with_branch(&self, name: &str, input: Tensor<3>, output: Tensor<3>) -> Tensor<3> {
+        let Some(prefix) = &self.prefix else { return output };
+        let branches = self.injection.branches.get(&format!("{prefix}{name}")).into_iter().flatten();
+        branches.fold(output, |output, branch| {
+            let added = branch.output(self.precision.leave(input.clone()));
+            output + self.precision.enter(added)
+        })
     }
 
     fn stored<const D: usize>(&self, name: &str, param: &Param<Tensor<D>>) -> Tensor<D> {

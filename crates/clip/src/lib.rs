@@ -43,7 +43,7 @@ pub use embedded_texts::EmbeddedTexts;
 pub use formats::{LoadError, LoadedClip, Notice, Publisher, SaveError};
 pub use hidden_states::HiddenStates;
 pub use image_tower::ImageTower;
-pub use injection::{Injection, WeightChange};
+pub use injection::{Branch, Injection, WeightChange};
 pub use modified_resnet::{ModifiedResNet, ModifiedResNetStates};
 pub use parameters::{NamedParameter, Part};
 pub use precision::Precision;

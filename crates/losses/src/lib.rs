@@ -5,8 +5,8 @@
 //! averages. Everything goes through the log-softmax: logits of any finite size give finite losses.
 //!
 //! Beside the losses stand the operations on parameters and gradients that belong to a method's equations:
-//! R-MT's masks ([`masked_weight`]) and gradient dropout ([`drop_gradient`]), PromptSRC's aggregation over
-//! epochs ([`RunningAggregate`]).
+//! R-MT's masks ([`masked_weight`]) and gradient dropout ([`drop_gradient`]), ProGrad's projection
+//! ([`without_opposed_part`]), PromptSRC's aggregation over epochs ([`RunningAggregate`]).
 
 mod cross_entropy;
 mod distillation;
@@ -16,6 +16,7 @@ mod l2_sp;
 mod masks;
 mod norm;
 mod nt_xent;
+mod projection;
 mod promptsrc;
 mod proreg;
 mod tes;
@@ -27,6 +28,7 @@ pub use gradient_dropout::{FusedTarget, drop_gradient, fused_distillation, keep_
 pub use l2_sp::l2_sp;
 pub use masks::{Sparsity, binarise, mask_regulariser, masked_weight};
 pub use nt_xent::nt_xent;
+pub use projection::{inner_product, without_opposed_part};
 pub use promptsrc::{
     BatchOutputs, PromptSrc, PromptSrcWeights, aggregate_templates, feature_agreement, logit_agreement,
     promptsrc,

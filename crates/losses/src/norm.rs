@@ -6,16 +6,20 @@ use burn::tensor::Tensor;
 /// Elements summed at once. Burn's CPU backend sums larger tensors in an order that depends on the threads.
 const ROW: usize = 1 << 12;
 
-/// `‖x‖²` of `[n]`, as `[1]`: sums of full rows first, then of the row sums and the rest.
+/// `‖x‖²` of `[n]`, as `[1]`.
 pub(crate) fn squared_norm(x: Tensor<1>) -> Tensor<1> {
+    total(x.clone() * x)
+}
+
+/// The sum of `[n]`, as `[1]`: sums of full rows first, then of the row sums and the rest.
+pub(crate) fn total(x: Tensor<1>) -> Tensor<1> {
     let [length] = x.dims();
-    let squares = x.clone() * x;
     let full = length / ROW * ROW;
     if full == 0 {
-        return squares.sum();
+        return x.sum();
     }
-    let rows = squares.clone().narrow(0, 0, full).reshape([full / ROW, ROW]).sum_dim(1).sum();
-    if full == length { rows } else { rows + squares.narrow(0, full, length - full).sum() }
+    let rows = x.clone().narrow(0, 0, full).reshape([full / ROW, ROW]).sum_dim(1).sum();
+    if full == length { rows } else { rows + x.narrow(0, full, length - full).sum() }
 }
 
 /// `‖x‖` of `[n]`, as `[1]`. Where `x` is zero the gradient is zero, as PyTorch's, and not the `0 · ∞` of the

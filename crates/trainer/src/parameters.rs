@@ -131,6 +131,13 @@ impl Parameters {
         self
     }
 
+    /// These leaves and one more, which takes the place of a leaf of the same name.
+    #[must_use]
+    pub fn with_leaf(mut self, name: &str, leaf: &Leaf) -> Self {
+        self.leaves.insert(name.to_owned(), leaf.clone());
+        self
+    }
+
     /// The gradients of these (tracked) leaves; leaves that the loss does not reach are absent.
     pub fn gradients(&self, gradients: &mut Gradients) -> LeafGradients {
         let pairs = self.leaves.iter();

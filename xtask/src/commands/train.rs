@@ -104,6 +104,7 @@ fn print_ensemble(outcome: &RunOutcome) {
         "accuracy of share x trained + (1 - share) x zero-shot {}, in percent:\n{table}",
         match first.space {
             EnsembleSpace::Logits => "logits",
+            EnsembleSpace::Weights => "weights",
         }
     );
 }

@@ -121,14 +121,22 @@ fn add_variants(path: &Path, document: &mut Table) -> Outcome {
         let mut changed = Table::from_iter([("method".to_owned(), method)]);
         changed.extend(part("training_of").map(|training| ("training".to_owned(), training)));
         changed.extend(part("backbone_of").map(|backbone| ("backbone".to_owned(), backbone)));
+        let own = document.get("ensemble_of").and_then(|table| table.get(&name)).cloned();
+        let ensemble = own.or_else(|| part("ensemble_of"));
+        changed.extend(ensemble.map(|ensemble| ("ensemble".to_owned(), ensemble)));
         for assignment in set {
             let text = assignment.as_str();
             let text =
                 text.ok_or_else(|| wrong(&name, format!("{assignment} is not of the form \"key=value\"")))?;
             apply_override(&mut changed, text).map_err(Failure::request)?;
         }
-        for (key, table) in [("method", "methods"), ("training", "training_of"), ("backbone", "backbone_of")]
-        {
+        let tables = [
+            ("method", "methods"),
+            ("training", "training_of"),
+            ("backbone", "backbone_of"),
+            ("ensemble", "ensemble_of"),
+        ];
+        for (key, table) in tables {
             let entry = document.entry(table).or_insert_with(|| Value::Table(Table::new()));
             if let (Some(value), Value::Table(entry)) = (changed.remove(key), entry) {
                 entry.insert(name.clone(), value);

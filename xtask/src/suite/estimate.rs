@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use regulus_trainer::device;
-use regulus_trainer::experiment::{DataSpec, Experiment};
+use regulus_trainer::experiment::{DataSpec, EnsembleSpace, Experiment};
 use regulus_trainer::run::{Control, Inputs, run};
 
 use super::plan::{PlannedRun, Setting};
@@ -40,6 +40,8 @@ pub fn estimate(
 /// The same experiment with a few steps and test images.
 fn miniature(run: &PlannedRun) -> Option<Experiment> {
     let mut spec = run.experiment.spec().clone();
+    // Mixtures are not part of a run's usual cost.
+    spec.ensemble = None;
     let training = spec.training.as_mut()?;
     (training.steps, training.epochs) = (Some(STEPS), None);
     *spec.data.test_images_mut()? = TEST_IMAGES;
@@ -79,6 +81,10 @@ fn cost(run: &PlannedRun, per_step: f64, per_image: f64) -> f64 {
         let images_per_step = training.batch.saturating_mul(training.accumulate).max(1);
         training.total_steps((trained / images_per_step).max(1))
     });
-    let images = trained + test_images(&spec.data);
+    let looks = 1 + spec.ensemble.as_ref().map_or(0, |ensemble| match ensemble.space {
+        EnsembleSpace::Logits => 1,
+        EnsembleSpace::Weights => ensemble.shares.len(),
+    });
+    let images = trained + test_images(&spec.data) * looks;
     steps as f64 * per_step + images as f64 * per_image
 }

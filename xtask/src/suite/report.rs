@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use anyhow::Context;
+use regulus_trainer::comparison::{mean, standard_deviation};
+use regulus_trainer::experiment::EnsembleSpace;
 use regulus_trainer::files;
 use serde::Serialize;
 
 use super::claims::ClaimOutcome;
-use super::results::Results;
+use super::results::{Curve, Results};
 use crate::failure::{Failure, Outcome};
 use crate::table::Table;
 
@@ -21,6 +23,8 @@ const HOW_TO_READ: &str = "Accuracy in percent, mean ± standard deviation over 
 #[derive(Serialize)]
 struct Summary<'a> {
     results: Vec<ResultEntry<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    curves: Vec<CurveEntry>,
     claims: &'a [ClaimOutcome],
 }
 
@@ -37,11 +41,28 @@ struct ResultEntry<'a> {
     seconds: f64,
 }
 
+/// A point of a curve: the mixture of a trained model, with this share of it, with the zero-shot model. `mean` is the
+/// accuracy of a split in percent, or the harmonic mean `h` of two, over the seeds.
+#[derive(Serialize)]
+struct CurveEntry {
+    task: String,
+    method: String,
+    space: EnsembleSpace,
+    share: f64,
+    split: String,
+    mean: f64,
+    standard_deviation: f64,
+    seeds: usize,
+}
+
 /// Prints tables and verdicts.
 pub fn print(results: &Results<'_>, claims: &[ClaimOutcome]) {
     println!("{}\n", results.suite.title);
     for (task, table) in results.tables() {
         println!("{task}\n{table}\n");
+    }
+    for curve in results.curves() {
+        println!("{}\n{}\n", curve_title(&curve), results.curve_table(&curve));
     }
     if !claims.is_empty() {
         println!("{}\n", verdicts(claims));
@@ -60,7 +81,8 @@ fn verdicts(claims: &[ClaimOutcome]) -> Table {
 
 /// Writes `report.md` and `summary.json` into `root`.
 pub fn write(results: &Results<'_>, claims: &[ClaimOutcome], root: &Path) -> Outcome {
-    let summary = serde_json::to_string_pretty(&Summary { results: entries(results), claims });
+    let summary =
+        serde_json::to_string_pretty(&Summary { results: entries(results), curves: points(results), claims });
     let summary = summary.map_err(Failure::work)?;
     for (name, text) in [("report.md", markdown(results, claims)), ("summary.json", summary)] {
         let path = root.join(name);
@@ -78,6 +100,9 @@ fn markdown(results: &Results<'_>, claims: &[ClaimOutcome]) -> String {
     for (task, table) in results.tables() {
         text += &format!("\n## {task}\n\n{}", table.markdown());
     }
+    for curve in results.curves() {
+        text += &format!("\n## {}\n\n{}", curve_title(&curve), results.curve_table(&curve).markdown());
+    }
     if !claims.is_empty() {
         text += &format!("\n## Claims\n\n{}", verdicts(claims).markdown());
     }
@@ -85,6 +110,38 @@ fn markdown(results: &Results<'_>, claims: &[ClaimOutcome]) -> String {
         text += &format!("\n{note}\n");
     }
     text
+}
+
+fn curve_title(curve: &Curve<'_>) -> String {
+    let space = match curve.space {
+        EnsembleSpace::Logits => "logits",
+        EnsembleSpace::Weights => "weights",
+    };
+    format!("{}, {}: share x trained + (1 - share) x zero-shot {space}", curve.task, curve.method)
+}
+
+/// All points of all curves that have a value.
+fn points(results: &Results<'_>) -> Vec<CurveEntry> {
+    let mut entries = Vec::new();
+    for curve in results.curves() {
+        for (share, column) in
+            curve.shares.iter().flat_map(|share| curve.columns.iter().map(move |c| (share, c)))
+        {
+            let values = results.point(&curve, share, column);
+            let (Ok(number), false) = (share.parse(), values.is_empty()) else { continue };
+            entries.push(CurveEntry {
+                task: curve.task.to_owned(),
+                method: curve.method.to_owned(),
+                space: curve.space,
+                share: number,
+                split: column.clone(),
+                mean: mean(&values),
+                standard_deviation: standard_deviation(&values),
+                seeds: values.len(),
+            });
+        }
+    }
+    entries
 }
 
 fn entries<'a>(results: &Results<'a>) -> Vec<ResultEntry<'a>> {

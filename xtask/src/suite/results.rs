@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use regulus_trainer::comparison::{harmonic_mean, mean, standard_deviation};
+use regulus_trainer::experiment::EnsembleSpace;
 use regulus_trainer::run::Outcome;
 
 use super::plan::PlannedRun;
@@ -28,16 +29,16 @@ pub struct Results<'a> {
 impl Results<'_> {
     /// Accuracy of a split (or the harmonic mean `h`) of one seed, in percent.
     pub fn value(&self, task: &str, quantity: &Quantity, seed: u64) -> Option<f64> {
-        let fits = |run: &&PlannedRun| {
-            run.task == task && run.method == quantity.method && (run.shared || run.seed == seed)
-        };
+        let (method, share) = quantity.row_and_share();
+        let fits =
+            |run: &&PlannedRun| run.task == task && run.method == method && (run.shared || run.seed == seed);
         let outcome = self.runs.iter().find(fits)?.finished.as_ref()?;
         match quantity.split.as_str() {
             HARMONIC => {
                 let (one, other) = contrasted(&split_names(outcome))?;
-                Some(harmonic_mean(outcome.accuracy(one)?, outcome.accuracy(other)?))
+                Some(harmonic_mean(accuracy(outcome, share, one)?, accuracy(outcome, share, other)?))
             }
-            split => outcome.accuracy(split),
+            split => accuracy(outcome, share, split),
         }
     }
 
@@ -88,11 +89,65 @@ impl Results<'_> {
         table
     }
 
+    /// For each task and each of its rows with mixtures: what they score, share by share.
+    pub fn curves(&self) -> Vec<Curve<'_>> {
+        let rows = self.suite.runs.iter();
+        let methods = rows.flat_map(|row| row.methods.iter().map(|method| (&row.task, method)));
+        let mixed = methods.filter_map(|(task, method)| {
+            let ensemble = self.suite.ensemble_of.get(method)?;
+            Some(Curve {
+                task,
+                method,
+                space: ensemble.space,
+                columns: self.columns(task),
+                shares: self.suite.shares_of(method),
+            })
+        });
+        mixed.collect()
+    }
+
+    /// A table of mean and standard deviation for every share of a curve.
+    pub fn curve_table(&self, curve: &Curve<'_>) -> Table {
+        let headings = curve.columns.iter().map(|name| heading(name).to_owned());
+        let mut table = Table::new(std::iter::once("share".to_owned()).chain(headings));
+        for share in &curve.shares {
+            let cells = curve.columns.iter().map(|column| cell(&self.point(curve, share, column), false));
+            table.row(std::iter::once(share.clone()).chain(cells));
+        }
+        table
+    }
+
+    /// One value of a mixture for each seed that has one.
+    pub fn point(&self, curve: &Curve<'_>, share: &str, column: &str) -> Vec<f64> {
+        self.values(curve.task, &format!("{}@{share}", curve.method), column)
+    }
+
     fn seconds(&self, task: &str, method: &str) -> Option<f64> {
         let runs = self.runs.iter().filter(|run| run.task == task && run.method == method);
         let seconds: Vec<f64> = runs.filter_map(|run| Some(run.finished.as_ref()?.seconds)).collect();
         (!seconds.is_empty()).then(|| mean(&seconds))
     }
+}
+
+/// The mixtures of one method with the zero-shot model on one task.
+pub struct Curve<'a> {
+    /// Task in the suite's words.
+    pub task: &'a str,
+    /// Row in the suite's words.
+    pub method: &'a str,
+    /// What is mixed.
+    pub space: EnsembleSpace,
+    /// Splits of the task, and `h` where it sets two against each other.
+    pub columns: Vec<String>,
+    /// Shares of the trained model.
+    pub shares: Vec<String>,
+}
+
+/// Accuracy of a split in percent, of the trained model or of its mixture with the zero-shot model.
+fn accuracy(outcome: &Outcome, share: Option<&str>, split: &str) -> Option<f64> {
+    let Some(share) = share else { return outcome.accuracy(split) };
+    let mixture = outcome.ensemble.iter().find(|mixture| mixture.share.to_string() == share)?;
+    mixture.splits.iter().find(|scores| scores.split == split).map(|scores| scores.scores.accuracy)
 }
 
 fn split_names(outcome: &Outcome) -> Vec<&str> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use regulus_trainer::experiment::{DataSpec, MethodSpec, Recipe, compose, nearest, parse_toml};
+use regulus_trainer::experiment::{DataSpec, EnsembleSpec, MethodSpec, Recipe, compose, nearest, parse_toml};
 use regulus_trainer::training::TrainingConfig;
 use serde::Deserialize;
 
@@ -37,6 +37,9 @@ pub struct Suite {
     /// Image encoders that single methods train in the place of the model's image tower, by name.
     #[serde(default)]
     pub backbone_of: BTreeMap<String, PathBuf>,
+    /// Mixtures with the zero-shot model that are tested of single methods, by name.
+    #[serde(default)]
+    pub ensemble_of: BTreeMap<String, EnsembleSpec>,
     /// Which methods run on which task, in the order of the table.
     pub runs: Vec<RunRow>,
     /// What is claimed of the results.
@@ -62,10 +65,20 @@ pub struct RunRow {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quantity {
-    /// Row of the table.
+    /// Row of the table; `row@0.5` is its mixture with the zero-shot model whose share of the trained model is 0.5.
     pub method: String,
     /// Split, or `h`: the harmonic mean of `id` and `ood`, or of `base` and `novel`.
     pub split: String,
+}
+
+impl Quantity {
+    /// The row, and the share of a mixture as it is written.
+    pub fn row_and_share(&self) -> (&str, Option<&str>) {
+        match self.method.split_once('@') {
+            Some((row, share)) => (row, Some(share)),
+            None => (&self.method, None),
+        }
+    }
 }
 
 /// "Left is above right", judged by paired differences over the seeds.
@@ -104,16 +117,24 @@ impl Suite {
         Ok(suite)
     }
 
+    /// The shares of a row's mixtures with the zero-shot model, as reports and claims write them.
+    pub fn shares_of(&self, row: &str) -> Vec<String> {
+        let shares = self.ensemble_of.get(row).into_iter().flat_map(|ensemble| &ensemble.shares);
+        shares.map(f64::to_string).collect()
+    }
+
     /// What a row runs: one of the suite's methods, or several put together (`a+b`, `b>a`).
     pub fn recipe_for(&self, row: &str) -> Outcome<Recipe> {
+        let ensemble = self.ensemble_of.get(row).cloned();
         let Some(method) = self.methods.get(row).cloned() else {
-            return compose(row, |name| match self.methods.contains_key(name) {
+            let composed = compose(row, |name| match self.methods.contains_key(name) {
                 true => self.recipe_for(name),
                 false => Err(Failure::Request(anyhow::anyhow!("no method is called `{name}`"))),
-            });
+            })?;
+            return Ok(Recipe { ensemble, ..composed });
         };
         let training = self.training_of.get(row).filter(|_| method.takes_steps()).cloned();
-        Ok(Recipe { training, ..Recipe::of(method) })
+        Ok(Recipe { training, ensemble, ..Recipe::of(method) })
     }
 
     /// Every name that is used has to be defined; all that are not are told at once.
@@ -135,6 +156,10 @@ impl Suite {
         }
         self.training_of.keys().for_each(|name| known("method", name, methods(), "training_of"));
         self.backbone_of.keys().for_each(|name| known("method", name, methods(), "backbone_of"));
+        let rows: Vec<&String> =
+            self.runs.iter().flat_map(|row| row.methods.iter().chain(&row.once)).collect();
+        let mixed = || methods().into_iter().chain(rows.iter().map(|row| row.as_str())).collect();
+        self.ensemble_of.keys().for_each(|name| known("method", name, mixed(), "ensemble_of"));
         for claim in &self.claims {
             known("task", &claim.task, tasks(), &claim.id);
             let rows = self.runs.iter().filter(|row| row.task == claim.task);
@@ -142,7 +167,13 @@ impl Suite {
                 rows.flat_map(|row| row.methods.iter().chain(&row.once)).map(String::as_str).collect();
             let splits = self.tasks.get(&claim.task).and_then(DataSpec::known_splits);
             for side in [&claim.left, &claim.right] {
-                known("method of that task", &side.method, run.clone(), &claim.id);
+                let (row, share) = side.row_and_share();
+                known("method of that task", row, run.clone(), &claim.id);
+                if let Some(share) = share {
+                    let shares = self.shares_of(row);
+                    let shares: Vec<&str> = shares.iter().map(String::as_str).collect();
+                    known(&format!("share of ensemble_of.{row}"), share, shares, &claim.id);
+                }
                 if let Some(splits) = splits {
                     let harmonic = contrasted(splits).map(|_| HARMONIC);
                     let names = splits.iter().copied().chain(harmonic).collect();

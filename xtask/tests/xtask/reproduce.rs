@@ -163,6 +163,63 @@ fn a_variant_is_its_method_with_some_values_changed() {
 }
 
 #[test]
+fn mixtures_of_a_suite_become_curves_that_claims_can_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().join("runs");
+    let suite = SUITE.replace(
+        "{ method = \"finetune\", split = \"h\" }",
+        "{ method = \"finetune@0.5\", split = \"ood\" }",
+    ) + "[ensemble_of]\nfinetune = { space = \"weights\", shares = [0, 0.5, 1] }\nproreg = { shares = [1] }\n";
+    let ended = reproduce(&suite, folder.path(), &runs, &[]).with_code(0);
+    let title = "bias, finetune: share x trained + (1 - share) x zero-shot weights";
+    assert!(ended.stdout.contains(title), "{}", ended.stdout);
+    let report = std::fs::read_to_string(runs.join("mini/report.md")).unwrap();
+    assert!(report.contains(&format!("## {title}")), "{report}");
+    assert!(report.contains("| share | in-distribution | out-of-distribution | harmonic mean |"), "{report}");
+    assert!(report.contains("| 0.5 |"), "{report}");
+    let summary: Value =
+        serde_json::from_slice(&std::fs::read(runs.join("mini/summary.json")).unwrap()).unwrap();
+    let curves = summary["curves"].as_array().unwrap();
+    // Four shares, two splits and their harmonic mean.
+    assert_eq!(curves.len(), 12);
+    assert!(curves.iter().all(|point| point["seeds"] == 2 && point["mean"].is_f64()));
+    let point = |method: &str, share: f64| {
+        let named = |point: &&Value| {
+            point["method"] == method && point["share"].as_f64() == Some(share) && point["split"] == "ood"
+        };
+        curves.iter().find(named).unwrap()["mean"].as_f64().unwrap()
+    };
+    let mean_of = |method: &str| {
+        let results = summary["results"].as_array().unwrap().iter();
+        let fits = |result: &&Value| {
+            result["method"] == method && result["split"] == "ood" && result["metric"] == "accuracy"
+        };
+        let values: Vec<f64> = results.filter(fits).map(|result| result["value"].as_f64().unwrap()).collect();
+        values.iter().sum::<f64>() / values.len() as f64
+    };
+    assert_eq!(point("finetune", 0.0), mean_of("zero-shot"));
+    assert_eq!(point("finetune", 1.0), mean_of("finetune"));
+    assert_eq!(point("proreg", 1.0), mean_of("proreg"));
+    let detail = summary["claims"][0]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("40 test images"), "a point without values would have no pairs: {detail}");
+
+    // A variant has the mixtures of its method, its own in their place, or changes them.
+    let varied = suite
+        .replace("[\"finetune\", \"proreg\"]", "[\"finetune\", \"proreg\", \"one\", \"two\", \"three\"]")
+        + "one = { shares = [0.25] }\n[variants]\none = { of = \"finetune\", set = [] }\n\
+           two = { of = \"finetune\", set = [\"ensemble.space=logits\"] }\n\
+           three = { of = \"finetune\", set = [\"training.steps=2\"] }\n";
+    let varied = reproduce(&varied, folder.path(), &runs, &["--estimate"]).with_code(0);
+    varied.naming(&["11 runs, 5 finished before"]);
+
+    let unknown =
+        reproduce(&suite.replace("finetune@0.5", "finetune@0.3"), folder.path(), &runs, &[]).refused();
+    unknown.naming(&["gain: no share of ensemble_of.finetune is called `0.3`"]);
+    let stray = reproduce(&suite.replace("proreg = { sh", "kd = { sh"), folder.path(), &runs, &[]).refused();
+    stray.naming(&["ensemble_of: no method is called `kd`"]);
+}
+
+#[test]
 fn every_shipped_suite_can_be_planned() {
     let folder = tempfile::tempdir().unwrap();
     let suites = std::fs::read_dir(crate::support::root().join("recipes/suites")).unwrap();

@@ -56,6 +56,26 @@ fn mixtures_with_the_zero_shot_model_are_printed() {
 }
 
 #[test]
+fn wise_ft_is_a_sweep_of_its_recipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, runs) = (folder.path().join("data"), folder.path().join("runs"));
+    class_folders(&data.join("train"), &["cat", "house"], 6);
+    class_folders(&data.join("test"), &["cat", "house"], 2);
+    let plain = train(&data, &runs, &["--method", "wise-ft"]).with_code(0).stdout.replace('│', "|");
+    for part in ["share x trained + (1 - share) x zero-shot weights", "| 0 ", "| 0.1 ", "| 0.9 ", "| 1 "] {
+        assert!(plain.contains(part), "`{part}` is not in: {plain}");
+    }
+    let outcome = std::fs::read_to_string(run_folders(&runs)[0].join("outcome.json")).unwrap();
+    let outcome: Value = serde_json::from_str(&outcome).unwrap();
+    let ensemble = outcome["ensemble"].as_array().unwrap();
+    assert_eq!(ensemble.len(), 11);
+    assert!(ensemble.iter().all(|mixture| mixture["space"] == "weights"));
+    let refused =
+        train(&data, &runs, &["--method", "wise-ft", "--set", "method.head.init=\"fresh\""]).refused();
+    refused.naming(&["ensemble.space", "fresh head"]);
+}
+
+#[test]
 fn flat_files_with_spaces_in_class_names_train() {
     let folder = tempfile::tempdir().unwrap();
     let (data, runs) = (folder.path().join("bar"), folder.path().join("runs"));

@@ -12,6 +12,7 @@ mod golden_proreg;
 mod golden_ramt;
 mod golden_tes;
 mod mask_properties;
+mod projection_properties;
 mod properties;
 mod recorded;
 mod views;

@@ -18,12 +18,14 @@ pub struct LoraSpec {
     pub rank: usize,
     /// Factor on the updates before it is divided by the root of the rank (default 1).
     pub alpha: f64,
+    /// Share of the inputs of an update that are dropped at a step of training (default 0.25).
+    pub dropout: f64,
 }
 
 impl Default for LoraSpec {
     fn default() -> Self {
         let matrices = vec![Matrix::Q, Matrix::K, Matrix::V];
-        Self { towers: Towers::default(), matrices, rank: 2, alpha: 1.0 }
+        Self { towers: Towers::default(), matrices, rank: 2, alpha: 1.0, dropout: 0.25 }
     }
 }
 
@@ -78,6 +80,9 @@ impl LoraSpec {
     pub(super) fn check(&self, faults: &mut Faults) {
         size(faults, "method.rank", self.rank, LARGEST);
         faults.positive("method.alpha", self.alpha);
+        let fits = (0.0..1.0).contains(&self.dropout);
+        let message = format!("is {}; expected 0 or more and less than 1", self.dropout);
+        faults.require(fits, "method.dropout", message);
         faults.require(!self.matrices.is_empty(), "method.matrices", "is empty; give at least one".into());
         let mut seen = self.matrices.clone();
         seen.sort();

@@ -56,7 +56,7 @@ impl Experiment {
             );
         }
         if let Some(ensemble) = &spec.ensemble {
-            ensemble.check(&spec.method, &mut faults);
+            ensemble.check(&spec, &mut faults);
         }
         faults.into_result().map(|()| Self { spec })
     }
@@ -94,7 +94,7 @@ impl Experiment {
         let mut portable = self.spec.clone();
         portable.model.path.clear();
         portable.model.backbone.iter_mut().for_each(PathBuf::clear);
-        if let MethodSpec::Tes(tes) = &mut portable.method {
+        if let Some(tes) = portable.method.tes_mut() {
             tes.text.path_mut().into_iter().for_each(PathBuf::clear);
         }
         if let DataSpec::Folder { path, .. } = &mut portable.data {
@@ -253,7 +253,7 @@ fn check_head(head: &HeadSpec, faults: &mut Faults) {
 fn check_method(method: &MethodSpec, faults: &mut Faults) {
     match method {
         MethodSpec::ZeroShot { .. } => {}
-        MethodSpec::LinearProbe { c, .. } => {
+        MethodSpec::LinearProbe { c, .. } | MethodSpec::LpFt { c } => {
             if let Some(c) = c {
                 let fits = (1e-10..=1e10).contains(c);
                 faults.require(fits, "method.c", format!("is {c}; expected 1e-10 to 1e10"));
@@ -289,6 +289,7 @@ fn check_method(method: &MethodSpec, faults: &mut Faults) {
         MethodSpec::Tes(spec) => spec.check(faults),
         MethodSpec::Coop(spec) => spec.check(faults),
         MethodSpec::Kgcoop(spec) => spec.check(faults),
+        MethodSpec::Prograd(spec) => spec.check(faults),
         MethodSpec::Cocoop(spec) => spec.check(faults),
         MethodSpec::Vpt(spec) => spec.check(faults),
         MethodSpec::Ivlp(spec) => spec.check(faults),

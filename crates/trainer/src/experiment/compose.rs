@@ -157,3 +157,89 @@ fn own(config: TrainingConfig, name: &str) -> TrainingConfig {
     let clip_groups = if config.clip_norm.is_some() { clip_groups } else { config.clip_groups.clone() };
     TrainingConfig { clip_groups, ..config }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse_toml;
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    enum Fault {
+        Unknown(String),
+        Compose(ComposeError),
+    }
+
+    impl From<ComposeError> for Fault {
+        fn from(error: ComposeError) -> Self {
+            Self::Compose(error)
+        }
+    }
+
+    fn recipe(name: &str) -> Result<Recipe, Fault> {
+        let (method, rate) = match name {
+            "coop" => ("name = \"coop\"", 0.01),
+            "r-amt" => ("name = \"r-mt\"", 0.03),
+            "lora" => ("name = \"lora\", dropout = 0.0", 0.001),
+            "proreg" => ("name = \"proreg\", form = \"prob\", alpha = 2.0", 1e-5),
+            "tip-adapter" => {
+                return Ok(parse_toml("method = { name = \"tip-adapter\" }", name).unwrap());
+            }
+            other => return Err(Fault::Unknown(other.to_owned())),
+        };
+        let text = format!(
+            "method = {{ {method} }}\n[training]\nsteps = {}\nbatch = 8\nlearning_rate = {rate}\n\
+             clip_norm = 1.0\nschedule = {{ decay = \"cosine\" }}\noptimiser = {{ rule = \"adam-w\" }}",
+            name.len()
+        );
+        Ok(parse_toml(&text, name).unwrap())
+    }
+
+    #[test]
+    fn one_name_is_its_recipe() {
+        assert_eq!(compose("coop", recipe).unwrap(), recipe("coop").unwrap());
+    }
+
+    #[test]
+    fn the_first_decides_the_length_and_each_keeps_its_own_rates() {
+        let composed = compose("r-amt+coop+proreg", recipe).unwrap();
+        let MethodSpec::Joint(joint) = &composed.method else { panic!("{:?}", composed.method) };
+        assert_eq!(joint.parts.keys().collect::<Vec<_>>(), ["coop", "proreg", "r-amt"]);
+        let training = composed.training.unwrap();
+        assert_eq!((training.steps, training.learning_rate), (Some(5), 0.03));
+        assert_eq!(training.clip_groups, ["r-amt/"]);
+        assert_eq!(training.groups.keys().collect::<Vec<_>>(), ["coop"], "an objective moves nothing");
+        assert_eq!(training.groups["coop"].learning_rate, 0.01);
+    }
+
+    #[test]
+    fn stages_stand_on_each_other() {
+        let composed = compose("proreg > coop>r-amt+lora", recipe).unwrap();
+        assert_eq!(composed.method.label(), "lora+r-amt");
+        let coop = composed.before.unwrap();
+        assert_eq!((coop.method.name(), coop.training.unwrap().steps), ("coop", Some(4)));
+        assert_eq!(coop.before.unwrap().method.name(), "proreg");
+    }
+
+    #[test]
+    fn a_cache_is_made_when_the_others_are_trained() {
+        let beside = compose("r-amt+tip-adapter", recipe).unwrap();
+        assert_eq!(beside, compose("r-amt>tip-adapter", recipe).unwrap());
+        assert_eq!(beside, compose("tip-adapter+r-amt", recipe).unwrap());
+        assert_eq!(beside.method.name(), "tip-adapter");
+        assert!(beside.training.is_none());
+    }
+
+    #[test]
+    fn what_is_no_composition_says_so() {
+        for expression in ["coop+", "+coop", ">coop", "coop>", "coop>>r-amt", "coop+ +r-amt", ""] {
+            let refused = compose(expression, recipe).unwrap_err();
+            assert!(
+                matches!(refused, Fault::Compose(ComposeError::Empty { .. })),
+                "{expression}: {refused:?}"
+            );
+        }
+        let twice = compose("coop>r-amt+coop", recipe).unwrap_err();
+        assert!(matches!(twice, Fault::Compose(ComposeError::Twice { name, .. }) if name == "coop"));
+        assert_eq!(compose("coop+cop", recipe).unwrap_err(), Fault::Unknown("cop".into()));
+    }
+}

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Faults;
 use super::spec::{ExperimentSpec, HeadInit, HeadSpec, MethodSpec};
+use super::tes_specs::TesSpec;
 use crate::methods::adaptation::Towers;
 use crate::training::TrainingConfig;
 
@@ -100,6 +101,8 @@ fn role(method: &MethodSpec) -> Result<Role, String> {
         MethodSpec::Cocoop(_) => return Err("its texts differ from image to image".into()),
         MethodSpec::ZeroShot { .. } => return Err("it has nothing to train".into()),
         MethodSpec::LinearProbe { .. } => return Err("its classifier reads no texts; see lp-ft".into()),
+        MethodSpec::LpFt { .. } => return Err("the head that it starts from reads no texts".into()),
+        MethodSpec::Prograd(_) => return Err("its gradients are projected for one context alone".into()),
         MethodSpec::L2Sp { .. } => return Err("its spring holds weights, not what others change".into()),
         MethodSpec::Joint(_) => return Err("it is put together already; name its parts".into()),
     })
@@ -122,6 +125,13 @@ pub fn joint_refusal(one: &MethodSpec, other: &MethodSpec) -> Option<String> {
     if [first, second].contains(&Role::Tower) {
         let name = named(Role::Tower);
         return Some(format!("{name} trains all weights of the image tower; train one after the other"));
+    }
+    for (method, other) in [(one, second), (other, first)] {
+        if matches!(method, MethodSpec::Lora(spec) if spec.dropout > 0.0) && other == Role::Masks {
+            return Some(
+                "masks reach an update of weights, not one of dropped inputs; set lora's dropout to 0".into(),
+            );
+        }
     }
     match (first, second) {
         (Role::Tes, Role::Masks) | (Role::Masks, Role::Tes) => None,
@@ -228,6 +238,24 @@ impl StageSpec {
 }
 
 impl MethodSpec {
+    /// TeS, alone or with masks of its encoder.
+    pub fn tes(&self) -> Option<&TesSpec> {
+        match self {
+            Self::Tes(spec) => Some(spec),
+            Self::Joint(joint) => joint.parts.values().find_map(Self::tes),
+            _ => None,
+        }
+    }
+
+    /// [`Self::tes`], to be changed.
+    pub(super) fn tes_mut(&mut self) -> Option<&mut TesSpec> {
+        match self {
+            Self::Tes(spec) => Some(spec),
+            Self::Joint(joint) => joint.parts.values_mut().find_map(Self::tes_mut),
+            _ => None,
+        }
+    }
+
     /// The methods that it is put together from: itself, if it is one.
     pub fn parts(&self) -> Vec<(String, &MethodSpec)> {
         match self {
@@ -282,5 +310,106 @@ impl ExperimentSpec {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Experiment, ExperimentFaults, parse_toml};
+    use super::*;
+
+    const HEADER: &str =
+        "seed = 1\nmodel = { path = \"m\" }\ndata = { kind = \"world-few-shot\", shots = 4 }\n";
+    const TRAINING: &str = "steps = 8\nbatch = 4\nlearning_rate = 1e-3\nschedule = { decay = \"cosine\" }\n\
+                            optimiser = { rule = \"sgd\", momentum = 0.9 }\n";
+
+    fn check(text: &str) -> Result<Experiment, ExperimentFaults> {
+        Experiment::check(parse_toml(&format!("{HEADER}{text}"), "test").unwrap())
+    }
+
+    fn joint(parts: &str, more: &str) -> Result<Experiment, ExperimentFaults> {
+        check(&format!("method = {{ name = \"joint\", parts = {parts} }}\n[training]\n{TRAINING}{more}"))
+    }
+
+    fn faults(checked: Result<Experiment, ExperimentFaults>) -> Vec<(String, String)> {
+        checked.unwrap_err().0.into_iter().map(|fault| (fault.key, fault.message)).collect()
+    }
+
+    #[test]
+    fn parts_have_names_and_optimisations_of_their_own() {
+        let coop = "\n[training.groups.coop]\nlearning_rate = 1e-2\nschedule = { decay = \"constant\" }\n\
+                    optimiser = { rule = \"adam-w\" }\n";
+        let experiment = joint("{ coop = { name = \"coop\" }, masks = { name = \"r-mt\" } }", coop).unwrap();
+        assert_eq!(experiment.spec().label(), "coop+masks");
+        let text = experiment.canonical_toml().unwrap();
+        assert_eq!(&parse_toml::<ExperimentSpec>(&text, "again").unwrap(), experiment.spec());
+        let wrong = coop.replace("1e-2", "-1.0").replace("groups.coop", "groups.lora");
+        let found = faults(joint("{ coop = { name = \"coop\" }, masks = { name = \"r-mt\" } }", &wrong));
+        let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["training.groups.lora", "training.groups.lora.learning_rate"]);
+    }
+
+    #[test]
+    fn a_fault_of_a_part_names_its_place() {
+        let found = faults(joint(
+            "{ coop = { name = \"coop\", vectors = 0 }, masks = { name = \"r-mt\", norm_weight = -1.0 } }",
+            "",
+        ));
+        let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["method.parts.coop.vectors", "method.parts.masks.norm_weight"]);
+        let (key, message) = &faults(joint("{ coop = { name = \"coop\" } }", ""))[0];
+        assert_eq!((key.as_str(), message.as_str()), ("method.parts", "has 1 entries; expected at least 2"));
+    }
+
+    #[test]
+    fn what_does_not_go_together_says_why() {
+        let refused = |parts: &str| faults(joint(parts, "")).remove(0).1;
+        let two_prompts = refused("{ a = { name = \"coop\" }, b = { name = \"kgcoop\" } }");
+        assert_eq!(two_prompts, "cannot be trained together with b: both bring learned prompts");
+        let whole = refused("{ a = { name = \"finetune\" }, b = { name = \"r-mt\" } }");
+        assert!(whole.contains("finetune trains all weights"), "{whole}");
+        let dropped = refused("{ a = { name = \"lora\" }, b = { name = \"r-mt\" } }");
+        assert!(dropped.contains("set lora's dropout to 0"), "{dropped}");
+        let images = refused("{ a = { name = \"cocoop\" }, b = { name = \"r-mt\" } }");
+        assert!(images.contains("differ from image to image"), "{images}");
+    }
+
+    fn staged(before: &str, method: &str, more: &str) -> Result<Experiment, ExperimentFaults> {
+        check(&format!(
+            "{more}\nmethod = {method}\n[training]\n{TRAINING}\n[before]\nmethod = {before}\n\
+             [before.training]\n{TRAINING}"
+        ))
+    }
+
+    #[test]
+    fn stages_are_checked_like_methods() {
+        let masks = "{ name = \"r-mt\" }";
+        let experiment = staged("{ name = \"coop\" }", masks, "teacher = \"stage1\"").unwrap();
+        assert_eq!(experiment.spec().label(), "coop-then-r-amt");
+        let before = experiment.before().unwrap();
+        assert_eq!(before.spec().label(), "coop");
+        assert!(before.before().is_none() && before.spec().teacher.is_original());
+        let found = faults(staged("{ name = \"coop\", vectors = 0 }", masks, ""));
+        assert_eq!(found[0].0, "before.method.vectors");
+        let (key, message) = faults(staged("{ name = \"r-mt\", part = \"mlp\" }", masks, "")).remove(0);
+        assert_eq!(
+            (key.as_str(), message.as_str()),
+            ("before", "r-amt cannot be trained on top of r-mmt: both bring masks")
+        );
+        let (_, message) = faults(staged("{ name = \"finetune\" }", "{ name = \"coop\" }", "")).remove(0);
+        assert!(message.contains("set head.trained = false"), "{message}");
+        staged("{ name = \"finetune\", head = { trained = false } }", "{ name = \"coop\" }", "").unwrap();
+        let alone = check(&format!("teacher = \"stage1\"\nmethod = {masks}\n[training]\n{TRAINING}"));
+        assert_eq!(faults(alone)[0].0, "teacher");
+    }
+
+    #[test]
+    fn new_classes_need_every_part_to_read_names() {
+        let reads = |parts: &str| joint(parts, "").unwrap().spec().reads_class_names();
+        assert!(reads("{ a = { name = \"coop\" }, b = { name = \"r-mt\" } }"));
+        assert!(reads(
+            "{ a = { name = \"coop\" }, b = { name = \"proreg\", form = \"prob\", alpha = 2.0 } }"
+        ));
+        assert!(!reads("{ a = { name = \"coop\" }, b = { name = \"tip-adapter-f\" } }"));
     }
 }

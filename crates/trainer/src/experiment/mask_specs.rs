@@ -56,7 +56,7 @@ impl Default for DropoutSpec {
 /// Largest size of a mask's start and threshold.
 const LARGEST: f64 = 1000.0;
 /// Temperatures at which softened logits are still numbers.
-const TEMPERATURES: std::ops::RangeInclusive<f64> = 0.01..=100.0;
+pub(super) const TEMPERATURES: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 
 impl MaskTuningSpec {
     /// The paper's name of the variant.

@@ -11,6 +11,7 @@ mod composition;
 mod ensemble_spec;
 mod mask_specs;
 mod parse;
+mod prograd_spec;
 mod prompt_specs;
 mod spec;
 mod tes_specs;
@@ -24,6 +25,7 @@ pub use composition::{JointSpec, StageSpec, TeacherSpec, joint_refusal, staged_r
 pub use ensemble_spec::{EnsembleSpace, EnsembleSpec};
 pub use mask_specs::{DropoutSpec, MaskTuningSpec};
 pub use parse::{SpecError, apply_override, nearest, parse_toml, read_text};
+pub use prograd_spec::ProgradSpec;
 pub use prompt_specs::{
     CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, PromptsrcSpec, TemplateSet, TemplatesSpec, VptSpec,
 };

@@ -176,7 +176,7 @@ fn of_data() -> TemplatesSpec {
 /// Most vectors of one layer. How many a model has room for is known when it is loaded.
 const MOST_VECTORS: usize = 10_000;
 
-fn vectors(faults: &mut Faults, key: &str, count: usize) {
+pub(super) fn vectors(faults: &mut Faults, key: &str, count: usize) {
     let fits = (1..=MOST_VECTORS).contains(&count);
     faults.require(fits, key, format!("is {count}; expected 1 to {MOST_VECTORS}"));
 }

@@ -10,6 +10,7 @@ use super::adapter_specs::{CacheSpec, ClipAdapterSpec, LoraSpec};
 use super::composition::{JointSpec, StageSpec, TeacherSpec};
 use super::ensemble_spec::EnsembleSpec;
 use super::mask_specs::MaskTuningSpec;
+use super::prograd_spec::ProgradSpec;
 use super::prompt_specs::{CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, PromptsrcSpec, VptSpec};
 use super::tes_specs::TesSpec;
 use super::world_specs::{FewShotSpec, LongTailedSpec};
@@ -205,6 +206,12 @@ pub enum MethodSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         c: Option<f64>,
     },
+    /// Fine-tuning from the head of a linear probe: LP-FT.
+    LpFt {
+        /// Inverse regularisation strength of the probe (default 1).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        c: Option<f64>,
+    },
     /// Conventional fine-tuning by cross-entropy.
     Finetune {
         /// Classifier head.
@@ -258,6 +265,8 @@ pub enum MethodSpec {
     Coop(CoopSpec),
     /// Context vectors near the hand-written prompts.
     Kgcoop(KgcoopSpec),
+    /// Context vectors under projected gradients.
+    Prograd(ProgradSpec),
     /// Context vectors that depend on the image.
     Cocoop(CocoopSpec),
     /// Prompts of the image tower.
@@ -356,6 +365,7 @@ impl MethodSpec {
         match self {
             Self::ZeroShot { .. } => "zero-shot",
             Self::LinearProbe { .. } => "linear-probe",
+            Self::LpFt { .. } => "lp-ft",
             Self::Finetune { .. } => "finetune",
             Self::Kd { .. } => "kd",
             Self::Proreg { .. } => "proreg",
@@ -363,6 +373,7 @@ impl MethodSpec {
             Self::Tes(_) => "tes",
             Self::Coop(_) => "coop",
             Self::Kgcoop(_) => "kgcoop",
+            Self::Prograd(_) => "prograd",
             Self::Cocoop(_) => "cocoop",
             Self::Vpt(_) => "vpt",
             Self::Ivlp(_) => "ivlp",
@@ -381,7 +392,11 @@ impl MethodSpec {
     /// trained on.
     pub fn reads_class_names(&self) -> bool {
         match self {
-            Self::LinearProbe { .. } | Self::Tes(_) | Self::TipAdapter(_) | Self::TipAdapterF(_) => false,
+            Self::LinearProbe { .. }
+            | Self::LpFt { .. }
+            | Self::Tes(_)
+            | Self::TipAdapter(_)
+            | Self::TipAdapterF(_) => false,
             // Beside others, an objective has no head.
             Self::Joint(joint) => joint.parts.values().all(|part| match part {
                 Self::Kd { .. } | Self::Proreg { .. } => true,
@@ -394,6 +409,7 @@ impl MethodSpec {
             Self::Coop(spec) => !spec.per_class,
             Self::ZeroShot { .. }
             | Self::Kgcoop(_)
+            | Self::Prograd(_)
             | Self::Cocoop(_)
             | Self::Vpt(_)
             | Self::Ivlp(_)
@@ -407,7 +423,14 @@ impl MethodSpec {
 
     /// Whether all weights of the image tower are trained, so that one can ask by how much.
     pub fn fine_tunes_image_tower(&self) -> bool {
-        matches!(self, Self::Finetune { .. } | Self::Kd { .. } | Self::Proreg { .. } | Self::L2Sp { .. })
+        matches!(
+            self,
+            Self::Finetune { .. }
+                | Self::Kd { .. }
+                | Self::Proreg { .. }
+                | Self::L2Sp { .. }
+                | Self::LpFt { .. }
+        )
     }
 
     /// Whether the seed changes the result on a task: everything does that looks at training images.

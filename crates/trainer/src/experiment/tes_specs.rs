@@ -120,10 +120,10 @@ impl TesSpec {
 
 /// Checks what a recipe says of the image encoder together with the method that trains it.
 pub(super) fn check_encoder(spec: &ExperimentSpec, faults: &mut Faults) {
-    let is_tes = matches!(spec.method, MethodSpec::Tes(_));
+    let is_tes = spec.method.tes().is_some();
     if spec.model.backbone.is_some() {
         match &spec.method {
-            MethodSpec::Tes(_) => {}
+            method if method.tes().is_some() => check_masks_of_backbone(method, faults),
             MethodSpec::Finetune { head, .. } => faults.require(
                 head.init == HeadInit::Fresh,
                 "method.head.init",
@@ -163,11 +163,23 @@ pub(super) fn check_encoder(spec: &ExperimentSpec, faults: &mut Faults) {
         );
     }
     if is_tes || spec.model.backbone.is_some() {
-        let averages = training.aggregation.is_some_and(|aggregation| aggregation != AggregationSpec::Last);
+        let averages = training.aggregated().is_some_and(|(spec, _)| spec != AggregationSpec::Last);
         faults.require(
             !averages,
             "training.aggregation",
             "averages the parameters of epochs, which the running statistics of a normalisation would not fit".into(),
+        );
+    }
+}
+
+/// Gradient dropout follows a zero-shot prediction, which an encoder without texts does not have.
+fn check_masks_of_backbone(method: &MethodSpec, faults: &mut Faults) {
+    for (name, part) in method.parts() {
+        let drops = matches!(part, MethodSpec::MaskTuning(masks) if masks.dropout.is_some());
+        faults.require(
+            !drops,
+            &format!("method.parts.{name}.dropout"),
+            "follows the zero-shot prediction, which `model.backbone` has not; set it to false".into(),
         );
     }
 }

@@ -47,6 +47,11 @@ impl LinearProbe {
         normalise(self.clip.encode_image(pixels, &Injection::none()))
     }
 
+    /// Logits `[batch, classes]` of unit image features `[batch, embed]`.
+    pub fn classified(&self, parameters: &Parameters, features: Tensor<2>) -> Tensor<2> {
+        self.head.logits(parameters, features)
+    }
+
     /// Unit features of every image of a set, `[images, embed]`.
     pub fn features_of(&self, images: &ImageSet<'_>) -> Tensor<2> {
         Tensor::cat(images.chunks(FROZEN_CHUNK).map(|pixels| self.features(pixels)).collect(), 0)
@@ -67,7 +72,7 @@ impl Method for LinearProbe {
             Some(features) => batch.rows_of(features),
             None => self.features(batch.pixels.clone()),
         };
-        let logits = self.head.logits(parameters, features);
+        let logits = self.classified(parameters, features);
         Objective {
             loss: regulus_losses::cross_entropy(logits, batch.labels.clone()).mean(),
             terms: Vec::new(),
@@ -85,6 +90,6 @@ impl Method for LinearProbe {
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
-        self.head.logits(parameters, self.features(pixels))
+        self.classified(parameters, self.features(pixels))
     }
 }

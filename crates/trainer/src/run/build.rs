@@ -13,7 +13,9 @@ use crate::batches::ImageSet;
 use crate::experiment::{Averaged, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, SolverSpec};
 use crate::method::Method;
 use crate::methods::prompts::PromptLearning;
-use crate::methods::{FineTune, Head, HeadStart, LinearProbe, Regulariser, fit_logistic_regression};
+use crate::methods::{
+    FineTune, Head, HeadStart, LinearProbe, ProbeThenFineTune, Regulariser, fit_logistic_regression,
+};
 use crate::parameters::Parameters;
 use crate::prompts::tokenize;
 use crate::zero_shot::{Averaging, ZeroShot, text_features};
@@ -42,6 +44,11 @@ pub(super) fn method(
     let encoder = EncoderBuilder { materials, class_names, seed: spec.seed };
     let prompts = PromptBuilder { materials, class_names, seed: spec.seed };
     let tune = |head: &HeadSpec, regulariser| fine_tune(materials, class_names, spec.seed, head, regulariser);
+    if let MethodSpec::Joint(joint) = &spec.method
+        && let Some(guided) = encoder.guided_masks(joint)?
+    {
+        return Ok(Box::new(guided));
+    }
     let method: Box<dyn Method> = match &spec.method {
         MethodSpec::ZeroShot { templates } => {
             let count = match templates {
@@ -60,6 +67,15 @@ pub(super) fn method(
                 _ => Box::new(probe),
             }
         }
+        MethodSpec::LpFt { c } => {
+            let clip = pretrained.clip.clone();
+            let probe = LinearProbe::new(clip.clone(), class_names.len(), spec.seed);
+            let probe = match training_images {
+                Some(images) => fitted(probe, task, images, c.unwrap_or(DEFAULT_C))?,
+                None => probe,
+            };
+            Box::new(ProbeThenFineTune::new(clip, probe))
+        }
         MethodSpec::Finetune { label_smoothing, .. } if materials.backbone.is_some() => {
             Box::new(encoder.by_labels(*label_smoothing))
         }
@@ -70,6 +86,7 @@ pub(super) fn method(
             Box::new(tune(head, Regulariser::L2Sp { alpha: *alpha, beta: *beta })?)
         }
         MethodSpec::Tes(spec) => Box::new(encoder.tes(spec)?),
+        MethodSpec::Prograd(spec) => Box::new(prompts.prograd(spec)?),
         MethodSpec::Cocoop(spec) => Box::new(prompts.cocoop(spec)?),
         MethodSpec::MaskTuning(masks) => Box::new(mask_tuning(masks, materials, class_names, spec.seed)?),
         MethodSpec::Coop(_)

@@ -100,9 +100,10 @@ impl<'a> AdaptationBuilder<'a> {
                 let part = Masks::new(clip, targets(spec), settings(spec))?;
                 composition.masks = Some(Placed { prefix, part });
             }
-            MethodSpec::Lora(LoraSpec { towers, matrices, rank, alpha }) => {
-                let (matrices, rank, alpha) = (matrices.clone(), *rank, *alpha);
-                let settings = LowRankSettings { towers: *towers, matrices, rank, alpha };
+            MethodSpec::Lora(LoraSpec { towers, matrices, rank, alpha, dropout }) => {
+                let (towers, matrices) = (*towers, matrices.clone());
+                let (rank, alpha, dropout) = (*rank, *alpha, *dropout);
+                let settings = LowRankSettings { towers, matrices, rank, alpha, dropout };
                 let part = LowRank::new(clip, settings, self.spec.seed)?;
                 composition.low_rank = Some(Placed { prefix, part });
             }

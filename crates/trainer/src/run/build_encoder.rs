@@ -1,12 +1,19 @@
 //! From the words of a spec to the fine-tuning of an image encoder under a linear classifier.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use regulus_clip::RunningStatistics;
 use regulus_losses::TesSettings;
 
+use super::build::zero_shot;
+use super::build_masks::{settings, targets};
 use super::{Materials, RunError};
 use crate::class_texts::permuted;
-use crate::experiment::TesSpec;
-use crate::methods::{EncoderTuning, ImageEncoder, Supervision};
+use crate::experiment::{JointSpec, MethodSpec, TesSpec};
+use crate::method::Method;
+use crate::methods::{EncoderMasks, EncoderTuning, ImageEncoder, NamedParts, SeededDraws, Supervision};
+use crate::training_groups::prefix_of;
 
 /// What the fine-tuning of an encoder is built from.
 pub(super) struct EncoderBuilder<'a> {
@@ -25,6 +32,41 @@ impl EncoderBuilder<'_> {
         let features = if spec.permuted { permuted(features, self.seed)? } else { features };
         let settings = TesSettings { tau: spec.tau, lambda_v: spec.lambda_v, lambda_t: spec.lambda_t };
         Ok(self.tuning(Supervision::Texts { features, settings }))
+    }
+
+    /// TeS with masks of its encoder; `None` for other methods.
+    pub(super) fn guided_masks(
+        &self,
+        joint: &JointSpec,
+    ) -> Result<Option<NamedParts<EncoderTuning>>, RunError> {
+        let (mut guided, mut masked) = (None, None);
+        for (name, part) in &joint.parts {
+            match part {
+                MethodSpec::Tes(spec) => guided = Some((prefix_of(name), spec)),
+                MethodSpec::MaskTuning(spec) => masked = Some((prefix_of(name), spec)),
+                _ => {}
+            }
+        }
+        let (Some((of_tes, tes)), Some((of_masks, masks))) = (guided, masked) else { return Ok(None) };
+        let zero_shot = match self.materials.backbone {
+            Some(_) => None,
+            None => Some(zero_shot(self.materials, self.class_names)?),
+        };
+        let masks = EncoderMasks {
+            targets: targets(masks),
+            settings: settings(masks),
+            draws: Arc::new(SeededDraws { seed: self.seed }),
+            zero_shot,
+        };
+        let tuning = self.tes(tes)?.with_masks(masks)?;
+        let heads: BTreeSet<String> = tuning
+            .parameters()
+            .iter()
+            .map(|(name, _)| name.clone())
+            .filter(|name| tuning.is_head(name))
+            .collect();
+        let prefix = |name: &str| if heads.contains(name) { of_tes.clone() } else { of_masks.clone() };
+        Ok(Some(NamedParts::new(tuning, prefix)))
     }
 
     /// Fine-tuning by the labels alone.

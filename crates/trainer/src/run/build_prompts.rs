@@ -8,13 +8,13 @@ use regulus_losses::PromptSrcWeights;
 
 use super::{Materials, RunError};
 use crate::experiment::{
-    CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, MethodSpec, PromptsrcSpec, TemplateSet,
-    TemplatesSpec, VptSpec,
+    CocoopSpec, CoopSpec, IvlpSpec, KgcoopSpec, MapleSpec, MethodSpec, ProgradSpec, PromptsrcSpec,
+    TemplateSet, TemplatesSpec, VptSpec,
 };
 use crate::methods::prompts::{
     ClassPrompts, ConditionalContext, ConditionalSettings, ContextPrompts, ContextSettings, ContextStart,
-    CoupledPrompts, Depth, NamePosition, PromptError, PromptRegulariser, Prompts, TowerPrompts,
-    TowerSettings,
+    CoupledPrompts, Depth, NamePosition, ProjectedContext, ProjectionSettings, PromptError,
+    PromptRegulariser, Prompts, TowerPrompts, TowerSettings,
 };
 use crate::prompts::{tokenize, tokenize_with_room};
 use crate::templates::IMAGENET_60;
@@ -58,6 +58,32 @@ impl PromptBuilder<'_> {
         let hand_written = self.frozen_texts(&TemplatesSpec::Set(TemplateSet::Single))?;
         let settings = ContextSettings { vectors, per_class: false, position: NamePosition::End, start };
         self.context(settings, PromptRegulariser::KnowledgeGuided { weight, hand_written })
+    }
+
+    pub(super) fn prograd(&self, spec: &ProgradSpec) -> Result<ProjectedContext, RunError> {
+        let ProgradSpec { vectors, start, lambda, temperature } = *spec;
+        let Materials { pretrained, task, .. } = self.materials;
+        let template = task.templates.first().map_or("{}", String::as_str);
+        let words = tokenize_with_room(pretrained, self.class_names, template, 0)?.words;
+        let longer = start == ContextStart::Words && vectors > words;
+        let padded = match longer {
+            true => {
+                let written = self.class_prompts(0, start)?;
+                Some(ProjectedContext::words_behind_zeros(&written, words, vectors)?)
+            }
+            false => None,
+        };
+        let start = if longer { ContextStart::Random } else { start };
+        let settings = ContextSettings { vectors, per_class: false, position: NamePosition::End, start };
+        let prompts = self.class_prompts(vectors, start)?;
+        let context = ContextPrompts::new(&pretrained.clip, prompts, settings, self.seed)?;
+        let hand_written = self.frozen_texts(&TemplatesSpec::Set(TemplateSet::Single))?;
+        let settings = ProjectionSettings { lambda, temperature };
+        let learning = ProjectedContext::new(pretrained.clip.clone(), context, hand_written, settings);
+        match padded {
+            Some(padded) => Ok(learning.starting_from(padded)?),
+            None => Ok(learning),
+        }
     }
 
     pub(super) fn cocoop(&self, spec: &CocoopSpec) -> Result<ConditionalContext, RunError> {

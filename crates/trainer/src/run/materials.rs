@@ -22,7 +22,7 @@ use super::Progress;
 use crate::adapter::AdapterCard;
 use crate::class_texts::{ClassTexts, TextError};
 use crate::device::{PrecisionError, check_precision};
-use crate::experiment::{DataSpec, Experiment, ExperimentSpec, MethodSpec, TextSpec};
+use crate::experiment::{DataSpec, Experiment, ExperimentSpec, TextSpec};
 use crate::prompts::tokenize;
 
 /// Bytes that decoded images may take in memory.
@@ -133,7 +133,7 @@ impl Inputs {
         if let Some(path) = &spec.model.backbone {
             model += &LoadedBackbone::fingerprint(path)?;
         }
-        if let MethodSpec::Tes(tes) = &spec.method {
+        if let Some(tes) = spec.method.tes() {
             model += &ClassTexts::fingerprint(&tes.text)?;
         }
         let data = match &source {
@@ -224,9 +224,9 @@ impl Models {
         let pretrained = Pretrained { clip, ..pretrained };
         let backbone =
             spec.model.backbone.as_ref().map(|path| LoadedBackbone::load(path, device)).transpose()?;
-        let texts = match &spec.method {
-            MethodSpec::Tes(tes) => ClassTexts::load(&tes.text, device)?,
-            _ => ClassTexts::load(&TextSpec::default(), device)?,
+        let texts = match spec.method.tes() {
+            Some(tes) => ClassTexts::load(&tes.text, device)?,
+            None => ClassTexts::load(&TextSpec::default(), device)?,
         };
         Ok(Self { pretrained, backbone, texts })
     }

@@ -26,7 +26,7 @@ pub use ensemble::EnsembleScores;
 pub use materials::{DataError, Inputs, Materials};
 pub use outcome::{Outcome, OutcomeError, SplitScores};
 
-use ensemble::Sweep;
+use ensemble::{Other, Sweep};
 use outcome::Evaluation;
 use resumable::Earlier;
 
@@ -35,7 +35,7 @@ use crate::batches::{BatchSource, ImageSet, Sampler};
 use crate::checkpoint::CheckpointError;
 use crate::class_texts::TextError;
 use crate::evaluate::{logits_of, score};
-use crate::experiment::{Experiment, ExperimentSpec};
+use crate::experiment::{EnsembleSpace, Experiment, ExperimentSpec};
 use crate::files;
 use crate::method::Method;
 use crate::methods::adaptation::LowRankError;
@@ -354,14 +354,15 @@ fn evaluate<'a>(
         let began = Instant::now();
         let class_names = materials.task.class_names_of(split);
         let images = image_set(&split.images);
-        let logits = if split.class_names.is_none() {
-            logits_of(method, parameters, &images)
+        let renamed = if split.class_names.is_none() {
+            None
         } else if spec.reads_class_names() {
-            let renamed = build::method(spec, materials, class_names, None, &Parameters::default())?;
-            logits_of(renamed.as_ref(), parameters, &images)
+            Some(build::method(spec, materials, class_names, None, &Parameters::default())?)
         } else {
             return Err(RunError::Classes { split: split.name.clone(), method: spec.label() });
         };
+        let method = renamed.as_deref().unwrap_or(method);
+        let logits = logits_of(method, parameters, &images);
         if logits.iter().any(|logit| !logit.is_finite()) {
             return Err(RunError::NonFinite { split: split.name.clone() });
         }
@@ -371,10 +372,15 @@ fn evaluate<'a>(
         if scores.lacks_a_class() {
             recorder.score(&split.name, "mean_class_accuracy_official", f64::NAN)?;
         }
-        if !sweep.is_empty() {
-            let zero_shot = build::zero_shot(materials, class_names)?;
-            let frozen = logits_of(&zero_shot, &zero_shot.parameters(), &images);
-            sweep.add(split, class_names.len(), &logits, &frozen, recorder)?;
+        if let Some(space) = sweep.space() {
+            let other = match space {
+                EnsembleSpace::Logits => {
+                    let zero_shot = build::zero_shot(materials, class_names)?;
+                    Other::Logits(logits_of(&zero_shot, &zero_shot.parameters(), &images))
+                }
+                EnsembleSpace::Weights => Other::Weights { method, trained: parameters, images: &images },
+            };
+            sweep.add(split, class_names.len(), &logits, &other, recorder)?;
         }
         recorder.timing(&format!("evaluation {}", split.name), began)?;
         splits.push(SplitScores { split: split.name.clone(), images: split.images.len(), scores });

@@ -35,9 +35,12 @@ fn architecture() -> ResNetArchitecture {
     }
 }
 
+pub fn resnet(device: &Device) -> Backbone {
+    Backbone::ResNet(ResNet::init(&architecture(), 1, device).unwrap())
+}
+
 fn encoder(device: &Device) -> ImageEncoder {
-    let network = Backbone::ResNet(ResNet::init(&architecture(), 1, device).unwrap());
-    ImageEncoder::Backbone { network, device: device.clone() }
+    ImageEncoder::Backbone { network: resnet(device), device: device.clone() }
 }
 
 fn texts(device: &Device, settings: TesSettings) -> Supervision {

@@ -39,9 +39,12 @@ fn outcome(data: &str, method: &str, ensemble: &str) -> (Outcome, Vec<serde_json
 
 #[test]
 fn a_sweep_begins_at_zero_shot_and_ends_at_the_trained_model() {
-    let shares = "[ensemble]\nshares = [0, 0.5, 1]";
     // The splits of the second task have other classes than the training images.
-    for data in ["kind = \"world-bias\", strength = 0.85", "kind = \"world-base-to-novel\""] {
+    let (bias, novel) = ("kind = \"world-bias\", strength = 0.85", "kind = \"world-base-to-novel\"");
+    let (logits, weights) = (EnsembleSpace::Logits, EnsembleSpace::Weights);
+    for (data, space) in [(bias, logits), (novel, logits), (bias, weights), (novel, weights)] {
+        let named = if space == weights { "space = \"weights\"" } else { "" };
+        let shares = &format!("[ensemble]\n{named}\nshares = [0, 0.5, 1]");
         let method = match data.contains("novel") {
             true => PROREG.replace("alpha = 2.0", "alpha = 2.0, head = { trained = false }"),
             false => PROREG.to_owned(),
@@ -56,7 +59,7 @@ fn a_sweep_begins_at_zero_shot_and_ends_at_the_trained_model() {
         assert_eq!((last.share, &last.splits), (1.0, &trained.splits));
         assert_eq!(mixed.splits, trained.splits);
         assert_ne!(trained.splits, zero_shot.splits, "training changed nothing: the ends say nothing");
-        assert_eq!(middle.space, EnsembleSpace::Logits);
+        assert_eq!(middle.space, space);
         // Two splits, three shares, two metrics.
         assert_eq!(lines.len(), 12);
         let recorded = |scores: &EnsembleScores, split: usize| {
@@ -74,6 +77,17 @@ fn a_sweep_begins_at_zero_shot_and_ends_at_the_trained_model() {
 }
 
 #[test]
+fn a_mixture_of_weights_is_not_one_of_logits() {
+    let data = "kind = \"world-bias\", strength = 0.85";
+    let far = PROREG.replace("steps = 4", "steps = 8").replace("1e-3", "3e-3");
+    let middle = |space: &str| {
+        let (outcome, _) = outcome(data, &far, &format!("[ensemble]\nspace = \"{space}\"\nshares = [0.5]"));
+        outcome.ensemble[0].splits.clone()
+    };
+    assert_ne!(middle("weights"), middle("logits"));
+}
+
+#[test]
 fn sweeps_that_make_no_sense_are_refused() {
     let world = "kind = \"world-bias\", strength = 0.85";
     let refused = |method: &str, ensemble: &str, part: &str| {
@@ -83,5 +97,19 @@ fn sweeps_that_make_no_sense_are_refused() {
     refused(PROREG, "[ensemble]\nshares = []", "ensemble.shares: has 0 entries");
     refused(PROREG, "[ensemble]\nshares = [0.5, 1.5]", "ensemble.shares: is 1.5; expected 0 to 1");
     refused(PROREG, "[ensemble]\nshares = [nan]", "ensemble.shares: is NaN");
+    let weights = "[ensemble]\nspace = \"weights\"\nshares = [0.5]";
+    let head =
+        |init: &str| PROREG.replace("alpha = 2.0", &format!("alpha = 2.0, head = {{ init = \"{init}\" }}"));
+    refused(&head("fresh"), weights, "ensemble.space: is `weights`, but proreg has a fresh head");
+    refused(&head("promptless"), weights, "proreg has a promptless head");
+    let other = |method: &str| PROREG.replace("{ name = \"proreg\", form = \"prob\", alpha = 2.0 }", method);
+    refused(
+        &other("{ name = \"coop\" }"),
+        weights,
+        "coop does not train the weights of the image tower alone",
+    );
+    refused(&other("{ name = \"lp-ft\" }"), weights, "lp-ft starts at the head of a linear probe");
+    let staged = format!("{weights}\n[before]\nmethod = {{ name = \"coop\" }}");
+    refused(PROREG, &staged, "proreg stands on what an earlier stage has trained");
     refused(r#"{ name = "zero-shot" }"#, "[ensemble]\nshares = [0.5]", "zero-shot trains none");
 }

@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod accumulation;
+mod adaptation;
+mod baselines;
+mod composition_table;
+mod encoder_masks;
 mod encoder_runs;
 mod encoder_tuning;
 mod ensemble;

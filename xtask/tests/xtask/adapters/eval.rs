@@ -23,9 +23,9 @@ fn scored(folder: &Path, runs: &[&Path], more: &[&str]) -> (Ended, Value) {
 #[test]
 fn scores_are_those_of_the_training() {
     let folder = tempfile::tempdir().unwrap();
-    for method in
-        ["r-amt", "r-amt+coop", "finetune-fresh", "promptsrc", "maple", "cocoop", "lora", "tip-adapter-f"]
-    {
+    let methods =
+        ["r-amt", "r-amt+coop", "finetune-fresh", "promptsrc", "maple", "cocoop", "lora", "tip-adapter-f"];
+    for method in methods.into_iter().chain(["prograd", "lp-ft", "tes+r-amt"]) {
         let run = trained(folder.path(), method);
         let (ended, scores) = scored(folder.path(), &[&run], &WORLD);
         let outcome = json(&run.join("outcome.json"));

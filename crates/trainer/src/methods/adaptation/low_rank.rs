@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Shape, Tensor};
-use regulus_clip::{Clip, ImageTower, Injection, Part as Tower, WeightChange};
+use burn::tensor::{Shape, Tensor, TensorData};
+use regulus_clip::{Branch, Clip, ImageTower, Injection, Part as Tower, WeightChange};
 use regulus_images::random::Stream;
 use serde::{Deserialize, Serialize};
 
+use crate::batches::Batch;
 use crate::methods::part::Part;
 use crate::parameters::Parameters;
 
@@ -61,6 +62,8 @@ pub struct LowRankSettings {
     pub rank: usize,
     /// Factor on the updates before it is divided by the root of the rank (published: 1).
     pub alpha: f64,
+    /// Share of the inputs of an update that are dropped at a step of training (published: 0.25).
+    pub dropout: f64,
 }
 
 /// Updates that a model cannot have.
@@ -108,6 +111,7 @@ impl Update {
 pub struct LowRank {
     updates: Vec<Update>,
     settings: LowRankSettings,
+    seed: u64,
     start: Parameters,
 }
 
@@ -139,7 +143,7 @@ impl LowRank {
             start.insert_values(update.factor('a'), a, vec![rank, columns], &clip.device());
             start.insert_values(update.factor('b'), vec![0.0; rows * rank], vec![rows, rank], &clip.device());
         }
-        Ok(Self { updates, settings, start })
+        Ok(Self { updates, settings, seed, start })
     }
 
     fn scale(&self) -> f64 {
@@ -187,6 +191,44 @@ impl WeightChange for Added {
     }
 }
 
+/// The same update beside the weight, of inputs of which some are dropped and the others enlarged.
+struct Dropped {
+    added: Added,
+    share: f64,
+    stream: Stream,
+}
+
+impl Branch for Dropped {
+    fn output(&self, input: Tensor<3>) -> Tensor<3> {
+        let shape = input.dims();
+        let kept = (1.0 / (1.0 - self.share)) as f32;
+        let mut stream = self.stream.clone();
+        let count: usize = shape.iter().product();
+        let draws: Vec<f32> =
+            (0..count).map(|_| if stream.chance(self.share) { 0.0 } else { kept }).collect();
+        let draws = Tensor::from_data(TensorData::new(draws, shape), &input.device());
+        let Added { a, b, scale, around } = &self.added;
+        let [batch, positions, columns] = shape;
+        let seen = (input * draws).reshape([batch * positions, columns]);
+        let update = seen.matmul(a.clone().transpose()).matmul(b.clone().transpose()) * *scale;
+        let [_, rows] = update.dims();
+        let update = update.reshape([batch, positions, rows]);
+        let zeros = |rows: usize| Tensor::<3>::zeros([batch, positions, rows], &update.device());
+        match *around {
+            [0, 0] => update,
+            [before, behind] => Tensor::cat(vec![zeros(before), update.clone(), zeros(behind)], 2),
+        }
+    }
+}
+
+impl LowRank {
+    fn added(&self, update: &Update, parameters: &Parameters) -> Added {
+        let factor = |name: char| parameters[update.factor(name).as_str()].tensor::<2>();
+        let [before, _, behind] = update.rows;
+        Added { a: factor('a'), b: factor('b'), scale: self.scale(), around: [before, behind] }
+    }
+}
+
 impl Part for LowRank {
     fn parameters(&self) -> Parameters {
         self.start.clone()
@@ -194,11 +236,20 @@ impl Part for LowRank {
 
     fn inject(&self, parameters: &Parameters, injection: Injection) -> Injection {
         self.updates.iter().fold(injection, |injection, update| {
-            let factor = |name: char| parameters[update.factor(name).as_str()].tensor::<2>();
-            let [before, _, behind] = update.rows;
-            let added =
-                Added { a: factor('a'), b: factor('b'), scale: self.scale(), around: [before, behind] };
-            injection.change(update.path.clone(), Arc::new(added))
+            injection.change(update.path.clone(), Arc::new(self.added(update, parameters)))
+        })
+    }
+
+    fn inject_training(&self, parameters: &Parameters, injection: Injection, batch: &Batch) -> Injection {
+        let share = self.settings.dropout;
+        if share == 0.0 {
+            return self.inject(parameters, injection);
+        }
+        self.updates.iter().fold(injection, |injection, update| {
+            let purpose = format!("low-rank-dropout/{}", update.factor('a'));
+            let stream = Stream::new(self.seed, &purpose, batch.epoch as u64, batch.step as u64);
+            let dropped = Dropped { added: self.added(update, parameters), share, stream };
+            injection.branch(update.path.clone(), Arc::new(dropped))
         })
     }
 

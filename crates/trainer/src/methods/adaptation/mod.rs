@@ -123,30 +123,47 @@ impl Composition {
         parts.chain([classifier, self.fixed.clone()]).fold(Parameters::default(), |all, part| all.with(&part))
     }
 
+    /// What earlier stages have trained, without what is trained now.
+    fn fixed_parts(&self) -> Self {
+        let Self { tower, low_rank, masks, prompts, .. } = self.clone();
+        Self {
+            tower: tower.filter(|placed| self.is_fixed(&placed.prefix)),
+            low_rank: low_rank.filter(|placed| self.is_fixed(&placed.prefix)),
+            masks: masks.filter(|placed| self.is_fixed(&placed.prefix)),
+            prompts: prompts.filter(|placed| self.is_fixed(&placed.prefix)),
+            ..self.clone()
+        }
+    }
+
     /// Whether an earlier stage has trained what begins with `prefix`.
     fn is_fixed(&self, prefix: &str) -> bool {
         self.fixed.iter().any(|(name, _)| name.starts_with(prefix))
     }
 
-    fn injection(&self, parameters: &Parameters) -> Injection {
+    /// What the parts change; at a step of training, if there is a batch.
+    fn injection(&self, parameters: &Parameters, batch: Option<&Batch>) -> Injection {
         let parts = self.parts().into_iter();
         parts.fold(Injection::none(), |injection, (prefix, part)| {
-            part.inject(&parameters.within(prefix), injection)
+            let own = parameters.within(prefix);
+            match batch.filter(|_| !self.is_fixed(prefix)) {
+                Some(batch) => part.inject_training(&own, injection, batch),
+                None => part.inject(&own, injection),
+            }
         })
     }
 
     /// Unit text features, `[classes, embed]`: of prompts, of a trained classifier, or of the hand-written texts.
-    fn text_features(&self, parameters: &Parameters) -> Tensor<2> {
+    fn text_features(&self, parameters: &Parameters, batch: Option<&Batch>) -> Tensor<2> {
         let clip = self.frozen.clip();
         if let Some(Placed { prefix, part }) = &self.prompts {
             let texts = part.texts(&parameters.within(prefix));
-            return normalise(clip.encode_embedded(&texts, &self.injection(parameters)));
+            return normalise(clip.encode_embedded(&texts, &self.injection(parameters, batch)));
         }
         let trained = self.tower.as_ref().and_then(|placed| {
             let leaf = parameters.get(&format!("{}{TEXT_FEATURES}", placed.prefix))?;
             Some(normalise(leaf.tensor()))
         });
-        let read = |_: &_| normalise(clip.encode_embedded(&self.written, &self.injection(parameters)));
+        let read = |_: &_| normalise(clip.encode_embedded(&self.written, &self.injection(parameters, batch)));
         let updated = self.low_rank.as_ref().filter(|placed| placed.part.reaches_texts());
         trained.or_else(|| updated.map(read)).unwrap_or_else(|| self.frozen.text_features())
     }
@@ -167,10 +184,11 @@ impl Adaptation {
         let scale = clip.logit_scale(&Injection::none()).into_scalar::<f64>().exp();
         let all = composition.parameters();
         let fixed_texts =
-            (!composition.trains(|part| part.reaches_texts())).then(|| composition.text_features(&all));
+            (!composition.trains(|part| part.reaches_texts())).then(|| composition.text_features(&all, None));
         let (teacher, teacher_injection) = match composition.follows_fixed {
             true => {
-                (ZeroShot::new(clip.clone(), composition.text_features(&all)), composition.injection(&all))
+                let below = composition.fixed_parts();
+                (ZeroShot::new(clip.clone(), below.text_features(&all, None)), below.injection(&all, None))
             }
             false => (frozen.clone(), Injection::none()),
         };
@@ -195,26 +213,26 @@ impl Adaptation {
 
     /// Image features as they leave the tower before any training, `[batch, embed]`.
     pub fn initial_features(&self, pixels: Tensor<4>) -> Tensor<2> {
-        self.raw_features(&self.composition.parameters(), pixels)
+        self.raw_features(&self.composition.parameters(), pixels, None)
     }
 
     fn all(&self, parameters: &Parameters) -> Parameters {
         self.composition.fixed.clone().with(parameters)
     }
 
-    fn raw_features(&self, all: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
-        self.composition.frozen.clip().encode_image(pixels, &self.composition.injection(all))
+    fn raw_features(&self, all: &Parameters, pixels: Tensor<4>, batch: Option<&Batch>) -> Tensor<2> {
+        self.composition.frozen.clip().encode_image(pixels, &self.composition.injection(all, batch))
     }
 
-    fn text_features(&self, all: &Parameters) -> Tensor<2> {
-        self.fixed_texts.clone().unwrap_or_else(|| self.composition.text_features(all))
+    fn text_features(&self, all: &Parameters, batch: Option<&Batch>) -> Tensor<2> {
+        self.fixed_texts.clone().unwrap_or_else(|| self.composition.text_features(all, batch))
     }
 
     /// Raw features of a training batch.
     fn features_of(&self, all: &Parameters, batch: &Batch) -> Tensor<2> {
         match &self.fixed_images {
             Some(features) => batch.rows_of(features),
-            None => self.raw_features(all, batch.pixels.clone()),
+            None => self.raw_features(all, batch.pixels.clone(), Some(batch)),
         }
     }
 
@@ -225,7 +243,7 @@ impl Adaptation {
 
     fn outputs_of(&self, parameters: &Parameters, batch: &Batch) -> BatchOutputs {
         let all = self.all(parameters);
-        self.outputs(&all, self.features_of(&all, batch), self.text_features(&all))
+        self.outputs(&all, self.features_of(&all, batch), self.text_features(&all, Some(batch)))
     }
 
     fn teacher_logits(&self, batch: &Batch) -> Tensor<2> {
@@ -272,7 +290,8 @@ impl Method for Adaptation {
     fn prepare(&mut self, images: &ImageSet<'_>) {
         let all = self.composition.parameters();
         if !self.composition.trains(|part| part.reaches_images()) && !images.is_empty() {
-            let rows = images.chunks(FROZEN_CHUNK).map(|pixels| self.raw_features(&all, pixels)).collect();
+            let rows =
+                images.chunks(FROZEN_CHUNK).map(|pixels| self.raw_features(&all, pixels, None)).collect();
             self.fixed_images = Some(Tensor::cat(rows, 0));
         }
         if self.composition.regulariser.needs_frozen_images() {
@@ -370,8 +389,8 @@ impl Method for Adaptation {
         if self.composition.prompts.as_ref().is_some_and(|placed| placed.part.reaches_images()) {
             return Err(NotMergeable::new(IMAGE_PROMPTS));
         }
-        let weights = self.composition.frozen.clip().changed_by(&self.composition.injection(&all));
-        Ok(Merged { weights, classifier: PlainClassifier::Texts(self.text_features(&all)) })
+        let weights = self.composition.frozen.clip().changed_by(&self.composition.injection(&all, None));
+        Ok(Merged { weights, classifier: PlainClassifier::Texts(self.text_features(&all, None)) })
     }
 
     fn is_head(&self, name: &str) -> bool {
@@ -385,7 +404,9 @@ impl Method for Adaptation {
 
     fn predictor<'a>(&'a self, parameters: &'a Parameters) -> Box<dyn Fn(Tensor<4>) -> Tensor<2> + 'a> {
         let all = self.all(parameters);
-        let texts = self.text_features(&all);
-        Box::new(move |pixels| self.outputs(&all, self.raw_features(&all, pixels), texts.clone()).logits)
+        let texts = self.text_features(&all, None);
+        Box::new(move |pixels| {
+            self.outputs(&all, self.raw_features(&all, pixels, None), texts.clone()).logits
+        })
     }
 }

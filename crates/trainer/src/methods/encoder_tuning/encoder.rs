@@ -2,7 +2,9 @@
 //! and texts.
 
 use burn::tensor::{Device, Tensor};
-use regulus_clip::{Backbone, Clip, Injection, NamedParameter, Normalisation, Part, RunningStatistics};
+use regulus_clip::{
+    Backbone, Clip, ImageTower, Injection, NamedParameter, Normalisation, Part, RunningStatistics,
+};
 
 /// An image encoder whose features a linear layer classifies.
 #[derive(Debug, Clone)]
@@ -68,6 +70,14 @@ impl ImageEncoder {
         match self {
             Self::Backbone { network, .. } => network.normalises_batches(),
             Self::Clip(_) => false,
+        }
+    }
+
+    /// Whether it is a vision transformer; a residual network otherwise.
+    pub(super) fn is_transformer(&self) -> bool {
+        match self {
+            Self::Backbone { network, .. } => matches!(network, Backbone::Vit(_)),
+            Self::Clip(clip) => matches!(&clip.visual, ImageTower::Vit(_)),
         }
     }
 

@@ -7,9 +7,11 @@
 //! et al., "Improved Visual Fine-tuning with Natural Language Supervision", ICCV 2023; `model.py` and `run.py`).
 
 mod encoder;
+mod masked;
 mod text_guidance;
 
 pub use encoder::ImageEncoder;
+pub use masked::EncoderMasks;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,10 +21,12 @@ use regulus_clip::{Injection, Normalisation, RunningStatistics};
 use regulus_losses::{TesSettings, smooth_labels, soft_cross_entropy};
 
 use super::linear_layer::LinearLayer;
-use crate::batches::Batch;
+use super::masks::MaskError;
+use crate::batches::{Batch, ImageSet};
 use crate::merge::{Merged, NotMergeable, PlainClassifier};
 use crate::method::{BufferError, Method, Objective, StepOutcome};
 use crate::parameters::Parameters;
+use masked::MaskedEncoder;
 use text_guidance::TextGuidance;
 
 /// What the classifier starts from: `fc.weight` `[classes, width]` and `fc.bias` `[classes]`.
@@ -57,6 +61,8 @@ pub struct EncoderTuning {
     /// Share of the uniform distribution, where nothing guides.
     smoothing: f64,
     guidance: Option<TextGuidance>,
+    /// Where masks are trained in the place of the encoder's weights.
+    masked: Option<MaskedEncoder>,
     start: Parameters,
     running: RefCell<RunningStatistics>,
 }
@@ -89,7 +95,20 @@ impl EncoderTuning {
         if let Some(guidance) = &guidance {
             guidance.add_to(&mut start, seed, &device);
         }
-        Self { encoder, classifier, smoothing, guidance, start, running: RefCell::new(running) }
+        let (masked, running) = (None, RefCell::new(running));
+        Self { encoder, classifier, smoothing, guidance, masked, start, running }
+    }
+
+    /// The same with masks: the encoder's weights are frozen, and masks of some of them are trained together with the
+    /// classifier and the projection (R-MT on the backbone of TeS). Batch normalisation goes on using the statistics of
+    /// the batch, and the running ones follow the masked features.
+    ///
+    /// # Errors
+    /// [`MaskError`] if the encoder has no weights of that kind, or gradient dropout has no zero-shot prediction.
+    pub fn with_masks(self, masks: EncoderMasks) -> Result<Self, MaskError> {
+        let masked = MaskedEncoder::new(&self.encoder, masks)?;
+        let start = self.start.filtered(|path| self.is_head(path)).with(&masked.parameters());
+        Ok(Self { masked: Some(masked), start, ..self })
     }
 
     /// Image features `[batch, width]` of normalised pixels `[batch, 3, height, width]`, as for a prediction.
@@ -107,6 +126,9 @@ impl EncoderTuning {
     }
 
     fn injection(&self, parameters: &Parameters) -> Injection {
+        if let Some(masked) = &self.masked {
+            return masked.injection(parameters);
+        }
         let encoder = parameters.iter().filter(|(path, _)| !self.is_head(path));
         encoder.fold(Injection::none(), |injection, (path, leaf)| {
             injection.replace(path.clone(), leaf.value.clone())
@@ -119,7 +141,7 @@ impl EncoderTuning {
         let injection = self.injection(parameters);
         let features = self.encoder.features(pixels, &injection, Normalisation::Batch(&mut *running));
         let logits = self.classifier.forward(parameters, features.clone());
-        match &self.guidance {
+        let objective = match &self.guidance {
             Some(guidance) => {
                 // Statistics that have moved before are known to `running` itself.
                 let (start, mut of_batch) = (BTreeMap::new(), Normalisation::Batch(running));
@@ -132,6 +154,10 @@ impl EncoderTuning {
                 let targets = targets.cast(precision);
                 Objective { loss: soft_cross_entropy(logits, targets).mean(), terms: Vec::new() }
             }
+        };
+        match &self.masked {
+            Some(masked) => masked.held_back(parameters, objective),
+            None => objective,
         }
     }
 
@@ -147,6 +173,12 @@ impl Method for EncoderTuning {
         self.start.clone()
     }
 
+    fn prepare(&mut self, images: &ImageSet<'_>) {
+        if let Some(masked) = &mut self.masked {
+            masked.prepare(images);
+        }
+    }
+
     fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective {
         self.trained(parameters, batch, &mut self.running.borrow().clone())
     }
@@ -154,7 +186,15 @@ impl Method for EncoderTuning {
     fn step(&self, parameters: &Parameters, batch: &Batch) -> StepOutcome {
         let tracked = parameters.tracked();
         let objective = self.trained(&tracked, batch, &mut self.running.borrow_mut());
-        StepOutcome::of(objective, &tracked)
+        let mut outcome = StepOutcome::of(objective, &tracked);
+        if let Some(masked) = &self.masked {
+            masked.drop_entries(parameters, batch, &mut outcome);
+        }
+        outcome
+    }
+
+    fn facts(&self, parameters: &Parameters) -> Vec<(&'static str, f64)> {
+        self.masked.as_ref().map(|masked| masked.facts(parameters)).unwrap_or_default()
     }
 
     fn is_head(&self, name: &str) -> bool {
@@ -185,6 +225,10 @@ impl Method for EncoderTuning {
         Ok(())
     }
 
+    fn threshold(&self, name: &str) -> Option<f64> {
+        self.masked.as_ref()?.threshold(name)
+    }
+
     /// Of a backbone: its trained weights and running statistics under the linear classifier. What TeS adds beside it
     /// takes no part in a prediction.
     fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
@@ -193,17 +237,23 @@ impl Method for EncoderTuning {
                 "its classifier reads the image tower before the projection, where a plain CLIP has none",
             ));
         }
-        let own = parameters.iter().filter(|(path, _)| !self.is_head(path));
-        let weights = own.map(|(path, leaf)| (path.clone(), leaf.value.clone()));
+        let mut weights: BTreeMap<String, Tensor<1>> = match &self.masked {
+            Some(masked) => masked.applied(parameters),
+            None => {
+                let own = parameters.iter().filter(|(path, _)| !self.is_head(path));
+                own.map(|(path, leaf)| (path.clone(), leaf.value.clone())).collect()
+            }
+        };
         let of_texts = |path: &String| TextGuidance::owns(path);
         let moved = self.buffers().into_iter().filter(|(path, _)| !of_texts(path));
+        weights.extend(moved);
         let leaf = |part: &str| &parameters[&*format!("{CLASSIFIER}.{part}")];
         let classifier = PlainClassifier::Linear {
             weight: leaf("weight").tensor(),
             bias: leaf("bias").tensor(),
             unit_features: false,
         };
-        Ok(Merged { weights: weights.chain(moved).collect(), classifier })
+        Ok(Merged { weights, classifier })
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {

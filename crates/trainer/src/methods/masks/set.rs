@@ -39,7 +39,21 @@ impl Masks {
     pub fn new(clip: &Clip, targets: MaskTargets, settings: MaskSettings) -> Result<Self, MaskError> {
         let tower_parameters =
             weights_of_tower(clip).map(|weight| weight.shape.iter().product::<usize>()).sum();
-        Ok(Self { weights: targets.of(clip)?, settings, tower_parameters })
+        Ok(Self::of(targets.of(clip)?, settings, tower_parameters))
+    }
+
+    /// Masks of these weights of an encoder, which has so many parameters that training could change.
+    pub(in crate::methods) fn of(
+        weights: Vec<MaskedWeight>,
+        settings: MaskSettings,
+        tower_parameters: usize,
+    ) -> Self {
+        Self { weights, settings, tower_parameters }
+    }
+
+    /// Whether the weight at `path` has a mask.
+    pub fn holds(&self, path: &str) -> bool {
+        self.weights.iter().any(|weight| weight.path == path)
     }
 
     /// The weights that have a mask, in the order in which random numbers are drawn for them.
@@ -59,7 +73,7 @@ impl Masks {
 
     /// The threshold of the mask of this name, if there is one.
     pub fn threshold(&self, name: &str) -> Option<f64> {
-        self.weights.iter().any(|weight| weight.path == name).then_some(self.settings.threshold)
+        self.holds(name).then_some(self.settings.threshold)
     }
 
     /// How many of the masked entries are off.

@@ -40,6 +40,12 @@ pub enum MaskError {
          convolutions and the attention pool are masked: ask for the part `attention` or `all`"
     )]
     NoMlp,
+    /// Gradient dropout without a zero-shot prediction.
+    #[error(
+        "gradient dropout asks the frozen model for its zero-shot prediction, and an image encoder that has never seen \
+         text has none: use masks without dropout (amt: `dropout = false`), or CLIP's own image tower"
+    )]
+    NoZeroShot,
 }
 
 /// A frozen weight that has a mask.
@@ -59,13 +65,25 @@ impl MaskTargets {
     /// # Errors
     /// [`MaskError`] if the model has no such weights.
     pub fn of(self, clip: &Clip) -> Result<Vec<MaskedWeight>, MaskError> {
-        if matches!(&clip.visual, ImageTower::ResNet(_)) && self.part == MaskPart::Mlp {
+        self.among(clip.parameters(Part::Image), matches!(&clip.visual, ImageTower::Vit(_)))
+    }
+
+    /// The masked ones among the weights of any image encoder, a vision `transformer` or a residual network, in their
+    /// order. Vision transformers have the same names everywhere, with or without `visual.` before them.
+    ///
+    /// # Errors
+    /// [`MaskError::NoMlp`] for the MLP of a residual network.
+    pub(in crate::methods) fn among(
+        self,
+        weights: Vec<NamedParameter>,
+        transformer: bool,
+    ) -> Result<Vec<MaskedWeight>, MaskError> {
+        if !transformer && self.part == MaskPart::Mlp {
             return Err(MaskError::NoMlp);
         }
-        let parameters = clip.parameters(Part::Image).into_iter();
-        let chosen = parameters.filter(|parameter| match &clip.visual {
-            ImageTower::Vit(_) => self.in_transformer(&parameter.path),
-            ImageTower::ResNet(_) => in_residual_network(&parameter.path, &parameter.shape),
+        let chosen = weights.into_iter().filter(|weight| match transformer {
+            true => self.in_transformer(&weight.path),
+            false => in_residual_network(&weight.path, &weight.shape),
         });
         let masked = |NamedParameter { path, shape, value }| MaskedWeight { path, shape, value };
         Ok(chosen.map(masked).collect())
@@ -80,7 +98,8 @@ impl MaskTargets {
             MaskPart::Mlp => mlp,
             MaskPart::All => attention || mlp,
         };
-        in_part || (self.first_convolution && path.ends_with(".conv1.weight"))
+        let is_first = path == "conv1.weight" || path.ends_with(".conv1.weight");
+        in_part || (self.first_convolution && is_first)
     }
 }
 

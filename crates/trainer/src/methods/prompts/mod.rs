@@ -11,7 +11,7 @@
 //! | MaPLe | [`CoupledPrompts`] | none |
 //! | PromptSRC | [`TowerPrompts`] | [`PromptRegulariser::SelfRegulating`] |
 //!
-//! CoCoOp's context depends on the image, so that there is a text for each class and image:
+//! ProGrad is CoOp under projected gradients: [`ProjectedContext`]. CoCoOp's context depends on the image, so that there is a text for each class and image:
 //! [`ConditionalContext`]. PromptSRC's aggregation over epochs belongs to the training loop:
 //! [`crate::aggregation`].
 
@@ -22,6 +22,7 @@ mod coupled;
 mod error;
 pub(crate) mod frozen_images;
 mod learning;
+mod projected;
 mod regulariser;
 mod start;
 mod towers;
@@ -33,6 +34,7 @@ pub use coupled::CoupledPrompts;
 pub use error::PromptError;
 pub(crate) use learning::IMAGE_PROMPTS;
 pub use learning::{PromptLearning, Prompts};
+pub use projected::{ProjectedContext, ProjectionSettings};
 pub use regulariser::PromptRegulariser;
 pub use start::ContextStart;
 pub use towers::{Depth, TowerPrompts, TowerSettings};

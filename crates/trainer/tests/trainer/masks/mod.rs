@@ -3,5 +3,5 @@
 mod gradients;
 mod importance;
 mod method;
-mod models;
+pub mod models;
 mod runs;
