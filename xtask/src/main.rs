@@ -12,6 +12,7 @@ mod failure;
 mod interrupt;
 mod progress;
 mod request;
+mod scores;
 mod suite;
 mod table;
 
@@ -19,7 +20,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{check, data, importance, pretrain, reproduce, run_experiment, train, verify};
+use commands::{
+    check, data, eval, export, importance, predict, pretrain, reproduce, run_experiment, train, verify,
+};
 use failure::Failure;
 
 /// Fine-tune vision-language models without making them forget.
@@ -36,6 +39,12 @@ enum Command {
     Reproduce(reproduce::Arguments),
     /// Fine-tune a model on a folder of images, or on the built-in world
     Train(train::Arguments),
+    /// Name the classes of images with a trained adapter
+    Predict(predict::Arguments),
+    /// Score a trained adapter, or mixtures of two, on test images
+    Eval(eval::Arguments),
+    /// Merge a trained adapter into a plain model that other programs load
+    Export(export::Arguments),
     /// Measure which weights of the image tower matter for a task, to decide what to mask
     Importance(importance::Arguments),
     /// Train the built-in world's tiny CLIP from scratch
@@ -56,6 +65,9 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Reproduce(arguments) => reproduce::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Importance(arguments) => importance::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(&arguments),
         Command::Data(command) => data::run(&command),

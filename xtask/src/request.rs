@@ -5,15 +5,19 @@ use std::sync::Mutex;
 
 use anyhow::Context;
 use burn::tensor::Device;
+use regulus_trainer::adapter::AdapterCard;
 use regulus_trainer::device;
 use regulus_trainer::experiment::{
     Experiment, ExperimentSpec, Recipe, SpecError, apply_override, compose, is_composed, parse_toml,
     read_text,
 };
-use regulus_trainer::run::{Inputs, Materials, Progress};
+use regulus_trainer::run::{Inputs, Materials, ModelPaths, Progress};
 
 use crate::failure::{Failure, Outcome};
 use crate::progress::Line;
+
+/// The model where none is named.
+const WORLD_CLIP: &str = "assets/world-clip";
 
 /// The arguments that say on what a method works.
 #[derive(clap::Args)]
@@ -22,9 +26,9 @@ pub struct Request {
     /// or `world`, `world-base-to-novel`, `world-few-shot` or `world-long-tailed` for the built-in world
     #[arg(long)]
     data: String,
-    /// Model folder in Hugging Face CLIPModel layout
-    #[arg(long, default_value = "assets/world-clip")]
-    model: PathBuf,
+    /// Model folder or weights file (default: assets/world-clip, or where the adapter's recipe says)
+    #[arg(long)]
+    model: Option<PathBuf>,
     /// Image encoder of any pre-training, a folder or a weights file, that `tes` and `finetune` train in the place of
     /// the model's image tower
     #[arg(long)]
@@ -49,11 +53,46 @@ pub struct Request {
 impl Request {
     /// The experiment with a method's recipe, model, data and seed, then `--set`.
     pub fn experiment(&self, method: &str) -> Outcome<Experiment> {
-        let (mut origin, mut document) = recipe(method)?;
+        let (origin, mut document) = recipe(method)?;
         let mut value = |key: &str, value: toml::Value| document.insert(key.to_owned(), value);
         value("seed", toml::Value::Integer(i64::try_from(self.seed).map_err(Failure::request)?));
         value("model", self.model());
         value("data", self.data()?);
+        self.changed(document, origin)
+    }
+
+    /// The experiment of an adapter on other data: its recipe with this request's data and seed, and its models unless
+    /// the request names others; then `--set`. What the recipe says of data of the same kind stays, as do templates.
+    pub fn evaluation(&self, card: &AdapterCard, origin: &str) -> Outcome<Experiment> {
+        let recipe = format!("the recipe in {origin}");
+        let mut document: toml::Table = parse_toml(&card.recipe, &recipe).map_err(Failure::request)?;
+        let seed = i64::try_from(self.seed).map_err(Failure::request)?;
+        document.insert("seed".to_owned(), toml::Value::Integer(seed));
+        let mut data = self.data()?;
+        let templates = card.templates.iter().map(|template| text_of(template)).collect();
+        if let (Some(data), Some(trained)) =
+            (data.as_table_mut(), document.get("data").and_then(toml::Value::as_table))
+        {
+            if trained.get("kind") == data.get("kind") {
+                let given = |key: &String| self.is_folder() && data.contains_key(key);
+                let kept: Vec<_> = trained.iter().filter(|(key, _)| !given(key)).collect();
+                data.extend(kept.into_iter().map(|(key, value)| (key.clone(), value.clone())));
+            } else if self.is_folder() {
+                data.insert("templates".to_owned(), toml::Value::Array(templates));
+            }
+        }
+        document.insert("data".to_owned(), data);
+        let paths = [("path", &self.model), ("backbone", &self.backbone)];
+        if let Some(model) = document.get_mut("model").and_then(toml::Value::as_table_mut) {
+            for (key, path) in paths.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?))) {
+                model.insert(key.to_owned(), text_of(&path.to_string_lossy()));
+            }
+        }
+        self.changed(document, recipe)
+    }
+
+    /// `document` with the changes of `--set`, as a checked experiment.
+    fn changed(&self, mut document: toml::Table, mut origin: String) -> Outcome<Experiment> {
         for assignment in &self.set {
             apply_override(&mut document, assignment).map_err(Failure::request)?;
             origin += &format!(" with --set {assignment}");
@@ -63,10 +102,26 @@ impl Request {
         Experiment::check(spec).context(origin).map_err(Failure::Request)
     }
 
+    /// Whether the data are a folder of images.
+    fn is_folder(&self) -> bool {
+        world(&self.data).is_none()
+    }
+
+    /// The models that the request names.
+    pub fn models(&self) -> ModelPaths<'_> {
+        ModelPaths { model: self.model.as_deref(), backbone: self.backbone.as_deref() }
+    }
+
+    /// Name and place of the device.
+    pub fn device(&self) -> Outcome<(String, Device)> {
+        let device = device::by_name(&self.device).map_err(Failure::request)?;
+        Ok((device::kind(&self.device), device))
+    }
+
     /// Listed data, the digest of the model, and the device. Nothing is decoded.
     pub fn inputs(&self, experiment: &Experiment) -> Outcome<(Inputs, Device)> {
-        let device = device::by_name(&self.device).map_err(Failure::request)?;
-        let inputs = Inputs::check(experiment, &device::kind(&self.device)).map_err(Failure::request)?;
+        let (kind, device) = self.device()?;
+        let inputs = Inputs::check(experiment, &kind).map_err(Failure::request)?;
         Ok((inputs, device))
     }
 
@@ -88,7 +143,8 @@ impl Request {
     fn model(&self) -> toml::Value {
         let path = |path: &Path| text_of(&path.to_string_lossy());
         let entries = self.backbone.iter().map(|backbone| ("backbone", path(backbone)));
-        table(entries.chain([("path", path(&self.model))]))
+        let model = self.model.as_deref().unwrap_or(Path::new(WORLD_CLIP));
+        table(entries.chain([("path", path(model))]))
     }
 
     fn data(&self) -> Outcome<toml::Value> {

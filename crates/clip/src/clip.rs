@@ -203,6 +203,17 @@ impl Clip {
         with_values(self.clone(), values, &self.device())
     }
 
+    /// The weights that an injection changes, as they are then, flat and by path: what a model without the injection
+    /// has to hold for the same features. Prompts are no weights and are left out.
+    pub fn changed_by(&self, injection: &Injection) -> BTreeMap<String, Tensor<1>> {
+        let changed =
+            self.parameters(Part::All).into_iter().filter_map(|NamedParameter { path, shape, value }| {
+                let value = injection.changed(&path, value, &shape)?;
+                Some((path, value))
+            });
+        changed.collect()
+    }
+
     /// Checks that an injection changes only parameters that the model has.
     ///
     /// # Errors

@@ -120,6 +120,16 @@ impl Injection {
         self.changes.keys().chain(self.branches.keys()).map(String::as_str)
     }
 
+    /// The weight at `path` with its changes applied, flat; `None` if it has none.
+    ///
+    /// # Shapes
+    /// - `base`: the weight, flattened
+    /// - `shape`: its shape in the model
+    pub fn changed(&self, path: &str, base: Tensor<1>, shape: &[usize]) -> Option<Tensor<1>> {
+        let changes = self.changes.get(path)?;
+        Some(changes.iter().fold(base, |weight, change| change.apply(weight, shape)))
+    }
+
     /// Whether a weight whose path begins with `prefix` is changed.
     fn reaches(&self, prefix: &str) -> bool {
         first_below(&self.changes, prefix) || first_below(&self.branches, prefix)

@@ -6,6 +6,7 @@
 use crate::clip::Clip;
 use crate::config::{ClipConfig, Listed, Pooling};
 use crate::formats::hf::{self, HfClipLayout};
+use crate::formats::openai::OpenAiLayout;
 use crate::formats::{
     Description, Json, LoadError, LoadedClip, ModelFiles, Notice, Publisher, SaveError, describe,
 };
@@ -218,6 +219,15 @@ impl Pretrained {
         let (path, ordinary) = (directory.join(hf::WEIGHTS_FILE), directory.join(hf::CONFIG_FILE));
         let parameters = self.clip.parameters(Part::All);
         Ok(weights::write(parameters, &HfClipLayout::default(), &path, &ordinary)?)
+    }
+
+    /// The weights as a safetensors file under OpenAI's names, which open_clip and [`Self::load`] read. Activation,
+    /// heads, tokenizer and preprocessing are not part of such a file. The same model gives the same bytes.
+    ///
+    /// # Errors
+    /// [`SaveError`] if the weights cannot be read from their device.
+    pub fn openai_weights(&self) -> Result<Vec<u8>, SaveError> {
+        Ok(weights::bytes(self.clip.parameters(Part::All), &OpenAiLayout::plain())?)
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 
 use crate::batches::{Batch, ImageSet};
+use crate::merge::{Merged, NotMergeable};
 use crate::parameters::{LeafGradients, Parameters};
 
 /// The objective of a batch and the parts worth recording.
@@ -140,6 +141,20 @@ pub trait Method {
     /// Whether a parameter belongs to the classifier head, whose learning rate may be multiplied.
     fn is_head(&self, _name: &str) -> bool {
         false
+    }
+
+    /// What predictions ask of a parameter, where they only ask whether its values are above a threshold: such as R-MT's
+    /// masks, which an adapter file then stores as bits. `None` (the default) where the values themselves matter.
+    fn threshold(&self, _name: &str) -> Option<f64> {
+        None
+    }
+
+    /// The trained model as a plain one with a plain classifier. The default is that there is none.
+    ///
+    /// # Errors
+    /// [`NotMergeable`] with the reason.
+    fn merged(&self, _parameters: &Parameters) -> Result<Merged, NotMergeable> {
+        Err(NotMergeable::new("the method has no form as a plain model"))
     }
 
     /// Class logits `[batch, classes]` of normalised pixels `[batch, 3, height, width]`.

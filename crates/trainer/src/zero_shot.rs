@@ -1,11 +1,14 @@
 //! Zero-shot classification: the frozen model with a classifier written in words. It is a method of its
 //! own, and the teacher of the regularised ones.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::Tensor;
 use regulus_clip::{Clip, Injection, Precision, Pretrained, TokenizeError, normalise};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{Batch, ImageSet};
+use crate::merge::{Merged, NotMergeable, PlainClassifier};
 use crate::method::{Method, Objective};
 use crate::parameters::Parameters;
 use crate::prompts::tokenize;
@@ -121,5 +124,9 @@ impl Method for ZeroShot {
 
     fn logits(&self, _: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
         self.classify(pixels)
+    }
+
+    fn merged(&self, _: &Parameters) -> Result<Merged, NotMergeable> {
+        Ok(Merged { weights: BTreeMap::new(), classifier: PlainClassifier::Texts(self.text_features()) })
     }
 }

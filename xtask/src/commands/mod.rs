@@ -2,7 +2,10 @@
 
 pub mod check;
 pub mod data;
+pub mod eval;
+pub mod export;
 pub mod importance;
+pub mod predict;
 pub mod pretrain;
 pub mod reproduce;
 pub mod run_experiment;

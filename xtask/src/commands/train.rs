@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use regulus_trainer::experiment::EnsembleSpace;
-use regulus_trainer::run::{self, Control, Outcome as RunOutcome, Progress, SplitScores};
+use regulus_trainer::run::{self, Control, Outcome as RunOutcome, Progress};
 
 use crate::commit;
 use crate::facts;
@@ -13,6 +13,7 @@ use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interruption;
 use crate::progress::{Line, clock};
 use crate::request::{Request, describe};
+use crate::scores;
 use crate::table::Table;
 
 /// Arguments of `cargo xtask train`.
@@ -82,30 +83,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn print_scores(outcome: &RunOutcome) {
-    let differs = outcome.splits.iter().any(|split| split.scores.lacks_a_class());
-    let official = differs.then(|| "official".to_owned());
-    let headings = ["split", "images", "accuracy", "mean class accuracy"].map(str::to_owned);
-    let mut table = Table::new(headings.into_iter().chain(official));
-    for SplitScores { split, images, scores } in &outcome.splits {
-        let percent = |value: f64| format!("{value:.2}");
-        let official = scores.mean_class_accuracy_official.map_or_else(|| "undefined".to_owned(), percent);
-        let cells = [
-            split.clone(),
-            images.to_string(),
-            percent(scores.accuracy),
-            percent(scores.mean_class_accuracy),
-        ];
-        table.row(cells.into_iter().chain(differs.then_some(official)));
-    }
+    let table = scores::table(&outcome.splits);
     let training = format!("{} training images, seed {}", outcome.training_images, outcome.seed);
     let time = clock(std::time::Duration::from_secs_f64(outcome.seconds));
     println!("{} on {} ({training}, {time}), in percent:\n{table}", outcome.method, outcome.task);
     facts::told(&outcome.facts).iter().for_each(|line| println!("{line}"));
-    if differs {
-        println!(
-            "the official mean over classes is undefined where a class has no image; ours leaves the class out"
-        );
-    }
+    scores::notes(&outcome.splits).iter().for_each(|line| println!("{line}"));
     print_ensemble(outcome);
 }
 

@@ -11,7 +11,7 @@ mod json;
 mod loaded;
 mod notice;
 mod open_clip;
-mod openai;
+pub(crate) mod openai;
 
 pub use error::{LoadError, SaveError};
 pub(crate) use files::ModelFiles;

@@ -20,6 +20,7 @@
 mod classes;
 mod entries;
 mod error;
+mod images;
 mod layout;
 mod listing;
 mod load;
@@ -32,6 +33,7 @@ pub(crate) use classes::of_flat_file as class_of_flat_file;
 pub(crate) use entries::{is_hidden, is_image};
 pub use error::FolderError;
 pub(crate) use error::nearest;
+pub use images::images_below;
 pub use layout::Layout;
 pub use listing::{FolderListing, ListedFile, ListedSplit};
 pub use load::{LoadedFolder, load};

@@ -6,8 +6,9 @@ use regulus_clip::{Clip, Part, RunningStatistics};
 use regulus_losses as losses;
 use regulus_losses::TeacherWeight;
 
-use super::head::Head;
+use super::head::{Head, LOGIT_SCALE};
 use crate::batches::{Batch, ImageSet};
+use crate::merge::{Merged, NotMergeable};
 use crate::method::{Method, Objective};
 use crate::parameters::Parameters;
 use crate::zero_shot::ZeroShot;
@@ -172,6 +173,16 @@ impl Method for FineTune {
 
     fn is_head(&self, name: &str) -> bool {
         Head::owns(name)
+    }
+
+    /// A trained logit scale is a weight of the merged model.
+    fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
+        let in_model = |name: &str| name == LOGIT_SCALE || !Head::owns(name);
+        let weights = parameters.iter().filter(|(name, _)| in_model(name));
+        Ok(Merged {
+            weights: weights.map(|(name, leaf)| (name.clone(), leaf.value.clone())).collect(),
+            classifier: self.head.merged(parameters)?,
+        })
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {

@@ -5,6 +5,7 @@ use regulus_clip::{Clip, Injection, normalise};
 use regulus_images::random::Stream;
 
 use super::promptless::{self, PromptlessHead};
+use crate::merge::{NotMergeable, PlainClassifier};
 use crate::parameters::Parameters;
 
 /// Name of the prompt-initialised classifier `[classes, embed]`, as in the official ProReg code.
@@ -89,6 +90,28 @@ impl Head {
             HeadStart::Promptless { classes, seed } => {
                 PromptlessHead::new(embed, *classes).add_to(parameters, *seed, &self.frozen_scale.device());
             }
+        }
+    }
+
+    /// The head as a plain classifier of image features, raw where it is linear.
+    ///
+    /// # Errors
+    /// [`NotMergeable`] for the promptless head, which is a network.
+    pub fn merged(&self, parameters: &Parameters) -> Result<PlainClassifier, NotMergeable> {
+        match &self.start {
+            HeadStart::Prompt(start) => {
+                let trained = parameters.get(TEXT_FEATURES).map(|leaf| leaf.value.clone());
+                let texts = trained.map_or_else(|| start.clone(), |flat| flat.reshape(start.dims()));
+                Ok(PlainClassifier::Texts(normalise(texts)))
+            }
+            HeadStart::Fresh { .. } => Ok(PlainClassifier::Linear {
+                weight: parameters[HEAD_WEIGHT].tensor(),
+                bias: parameters[HEAD_BIAS].tensor(),
+                unit_features: false,
+            }),
+            HeadStart::Promptless { .. } => Err(NotMergeable::new(
+                "its promptless head is a network of several layers, and a plain model has one linear classifier",
+            )),
         }
     }
 

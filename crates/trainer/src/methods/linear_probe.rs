@@ -1,10 +1,13 @@
 //! The linear probe: a linear classifier on frozen image features.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::Tensor;
 use regulus_clip::{Clip, Injection, normalise};
 
 use super::head::{HEAD_BIAS, HEAD_WEIGHT, Head, HeadStart};
 use crate::batches::{Batch, ImageSet};
+use crate::merge::{Merged, NotMergeable, PlainClassifier};
 use crate::method::{Method, Objective};
 use crate::parameters::Parameters;
 use crate::zero_shot::FROZEN_CHUNK;
@@ -78,6 +81,12 @@ impl Method for LinearProbe {
 
     fn is_head(&self, _: &str) -> bool {
         true
+    }
+
+    fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
+        let (weight, bias) = (parameters[HEAD_WEIGHT].tensor(), parameters[HEAD_BIAS].tensor());
+        let classifier = PlainClassifier::Linear { weight, bias, unit_features: true };
+        Ok(Merged { weights: BTreeMap::new(), classifier })
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 
 use crate::batches::{Batch, ImageSet};
+use crate::merge::{Merged, NotMergeable};
 use crate::method::{BufferError, Method, Objective, StepOutcome};
 use crate::parameters::Parameters;
 
@@ -78,6 +79,17 @@ impl<M: Method> Method for NamedParts<M> {
 
     fn is_head(&self, name: &str) -> bool {
         name.split_once('/').is_some_and(|(_, name)| self.method.is_head(name))
+    }
+
+    fn threshold(&self, name: &str) -> Option<f64> {
+        let own =
+            |(inner, prefix): &(&String, &String)| name.strip_prefix(prefix.as_str()) == Some(inner.as_str());
+        let (inner, _) = self.prefixes.iter().find(own)?;
+        self.method.threshold(inner)
+    }
+
+    fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
+        self.method.merged(&self.inner(parameters))
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {

@@ -10,6 +10,7 @@ use regulus_clip::{Clip, Part, RunningStatistics, normalise};
 use super::head::Head;
 use super::linear_probe::LinearProbe;
 use crate::batches::Batch;
+use crate::merge::{Merged, NotMergeable};
 use crate::method::{Method, Objective};
 use crate::parameters::Parameters;
 
@@ -48,6 +49,12 @@ impl Method for ProbeThenFineTune {
 
     fn is_head(&self, name: &str) -> bool {
         Head::owns(name)
+    }
+
+    fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
+        let tower = parameters.iter().filter(|(name, _)| !Head::owns(name));
+        let weights = tower.map(|(name, leaf)| (name.clone(), leaf.value.clone())).collect();
+        Ok(Merged { weights, ..self.probe.merged(parameters)? })
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {

@@ -111,7 +111,7 @@ impl Sweep {
 }
 
 /// `share trained + (1 - share) zero_shot`; of finite values exactly one of them where the share is 0 or 1.
-fn mixture(trained: &[f32], zero_shot: &[f32], share: f64) -> Vec<f32> {
+pub(super) fn mixture(trained: &[f32], zero_shot: &[f32], share: f64) -> Vec<f32> {
     let pairs = trained.iter().zip(zero_shot);
     pairs.map(|(&a, &b)| (share * f64::from(a) + (1.0 - share) * f64::from(b)) as f32).collect()
 }

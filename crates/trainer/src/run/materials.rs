@@ -19,9 +19,10 @@ use regulus_datasets::{LabelledImages, Originals, Task};
 use regulus_images::Preprocess;
 
 use super::Progress;
+use crate::adapter::AdapterCard;
 use crate::class_texts::{ClassTexts, TextError};
 use crate::device::{PrecisionError, check_precision};
-use crate::experiment::{DataSpec, Experiment, TextSpec};
+use crate::experiment::{DataSpec, Experiment, ExperimentSpec, TextSpec};
 use crate::prompts::tokenize;
 
 /// Bytes that decoded images may take in memory.
@@ -160,20 +161,7 @@ impl Inputs {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Materials, DataError> {
         let spec = experiment.spec();
-        check_precision(device, &self.backend, spec.precision())?;
-        let pretrained = Pretrained::load(&spec.model.path, device)?;
-        let pretrained = match spec.model.resolution {
-            Some(resolution) => pretrained.at_resolution(resolution)?,
-            None => pretrained,
-        };
-        let clip = pretrained.clip.clone().computing_in(spec.precision());
-        let pretrained = Pretrained { clip, ..pretrained };
-        let backbone =
-            spec.model.backbone.as_ref().map(|path| LoadedBackbone::load(path, device)).transpose()?;
-        let texts = match spec.method.tes() {
-            Some(tes) => ClassTexts::load(&tes.text, device)?,
-            None => ClassTexts::load(&TextSpec::default(), device)?,
-        };
+        let Models { pretrained, backbone, texts } = Models::load(spec, &self.backend, device)?;
         let preprocess = backbone.as_ref().map_or(&pretrained.preprocess, |loaded| &loaded.preprocess);
         let readable = |names: &[String], templates: &[String]| {
             texts.check(&pretrained, names, templates.first().map_or("{}", String::as_str))
@@ -217,6 +205,33 @@ impl Inputs {
     }
 }
 
+/// What an experiment needs beside images.
+struct Models {
+    pretrained: Pretrained,
+    backbone: Option<LoadedBackbone>,
+    texts: ClassTexts,
+}
+
+impl Models {
+    fn load(spec: &ExperimentSpec, backend: &str, device: &Device) -> Result<Self, DataError> {
+        check_precision(device, backend, spec.precision())?;
+        let pretrained = Pretrained::load(&spec.model.path, device)?;
+        let pretrained = match spec.model.resolution {
+            Some(resolution) => pretrained.at_resolution(resolution)?,
+            None => pretrained,
+        };
+        let clip = pretrained.clip.clone().computing_in(spec.precision());
+        let pretrained = Pretrained { clip, ..pretrained };
+        let backbone =
+            spec.model.backbone.as_ref().map(|path| LoadedBackbone::load(path, device)).transpose()?;
+        let texts = match spec.method.tes() {
+            Some(tes) => ClassTexts::load(&tes.text, device)?,
+            None => ClassTexts::load(&TextSpec::default(), device)?,
+        };
+        Ok(Self { pretrained, backbone, texts })
+    }
+}
+
 /// Backend and precision in one word, such as `cpu-f32`.
 fn device_kind(backend: &str, precision: Precision) -> String {
     format!("{backend}-{}", precision.name())
@@ -246,6 +261,38 @@ pub struct Materials {
 }
 
 impl Materials {
+    /// The models of an experiment and no image: what a prediction needs.
+    ///
+    /// # Errors
+    /// [`DataError`] with the path at fault.
+    pub(super) fn without_images(
+        experiment: &Experiment,
+        card: &AdapterCard,
+        backend: &str,
+        device: &Device,
+    ) -> Result<Self, DataError> {
+        let spec = experiment.spec();
+        let Models { pretrained, backbone, texts } = Models::load(spec, backend, device)?;
+        let task = Task {
+            name: spec.data.task_name(),
+            class_names: card.class_names.clone(),
+            templates: card.templates.clone(),
+            train: LabelledImages::default(),
+            tests: Vec::new(),
+        };
+        Ok(Self {
+            pretrained,
+            backbone,
+            texts,
+            task,
+            resized_from: None,
+            report: None,
+            identity: card.experiment.clone(),
+            device_kind: device_kind(backend, spec.precision()),
+            commit: None,
+        })
+    }
+
     /// The training images before they were resized.
     pub fn originals(&self) -> &dyn Originals {
         self.resized_from.as_deref().unwrap_or(&self.task.train)

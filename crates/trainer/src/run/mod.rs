@@ -1,5 +1,7 @@
 //! One experiment from start to end: data, model, method, training, evaluation, files.
 
+mod adapted;
+mod adapted_scores;
 mod build;
 mod build_adaptation;
 mod build_encoder;
@@ -18,6 +20,8 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use regulus_images::FileError;
 
+pub use adapted::{AdaptError, AdaptedClassifier, AdaptedModel, ModelPaths};
+pub use adapted_scores::{MixtureError, MixtureScores, Space, mixtures, scores};
 pub use ensemble::EnsembleScores;
 pub use materials::{DataError, Inputs, Materials};
 pub use outcome::{Outcome, OutcomeError, SplitScores};
@@ -26,7 +30,7 @@ use ensemble::{Other, Sweep};
 use outcome::Evaluation;
 use resumable::Earlier;
 
-use crate::adapter::{self, AdapterCard, AdapterError};
+use crate::adapter::{Activations, Adapter, AdapterCard, AdapterError, FORMAT};
 use crate::batches::{BatchSource, ImageSet, Sampler};
 use crate::checkpoint::CheckpointError;
 use crate::class_texts::TextError;
@@ -192,6 +196,9 @@ impl<'a> Control<'a> {
     }
 }
 
+/// What a run has trained, in its folder.
+const ADAPTER: &str = "adapter.safetensors";
+
 /// The name of a run's folder: readable, and unique by the identity.
 pub fn folder_name(experiment: &Experiment, identity: &str) -> String {
     let spec = experiment.spec();
@@ -265,7 +272,12 @@ impl Run<'_> {
         let image_set = |images| ImageSet { images, preprocess, device };
         let evaluation = evaluate(&trained, materials, &image_set, &mut work.recorder, control.progress)?;
         if !parameters.is_empty() {
+            let config = &materials.pretrained.config;
             let card = AdapterCard {
+                format: FORMAT,
+                method: experiment.spec().label(),
+                activation: Activations::of(config),
+                resolution: config.image.resolution(),
                 experiment: identity.to_owned(),
                 recipe,
                 base_sha256: materials.pretrained.sha256.clone(),
@@ -280,7 +292,8 @@ impl Run<'_> {
                     .map(|split| (split.split.clone(), split.scores.accuracy))
                     .collect(),
             };
-            adapter::save(&folder.join("adapter.safetensors"), &parameters, &method.buffers(), &card)?;
+            let adapter = Adapter::new(card, method.as_ref(), parameters.clone());
+            adapter.save(&folder.join(ADAPTER))?;
         }
         if let Some(report) = &materials.report {
             outcome::write_json(&folder.join("data.json"), report)?;
@@ -298,8 +311,8 @@ impl Run<'_> {
 type Train<'a> =
     dyn FnMut(&mut dyn Method, &dyn BatchSource, &TrainingConfig) -> Result<Parameters, RunError> + 'a;
 
-/// The method of an experiment, on top of `fixed` values of earlier stages, and its parameters: those that `train` ends with, or the initial ones of a method that
-/// takes no steps.
+/// The method of an experiment, on top of `fixed` values of earlier stages, and its parameters: those that `train` ends
+/// with, or the initial ones of a method that takes no steps.
 fn build_and_train(
     experiment: &Experiment,
     materials: &Materials,

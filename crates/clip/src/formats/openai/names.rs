@@ -12,6 +12,11 @@ pub(crate) struct OpenAiLayout {
 }
 
 impl OpenAiLayout {
+    /// OpenAI's own names, with nothing before them: what files are written with.
+    pub(crate) fn plain() -> Self {
+        Self { prefix: String::new(), text: "" }
+    }
+
     /// The layout of the model in `checkpoint` whose tensors' names begin with `prefix`.
     pub(crate) fn of(checkpoint: &Checkpoint, prefix: &str) -> Self {
         let nested = checkpoint.tensor(&format!("{prefix}text.token_embedding.weight")).is_some();

@@ -63,13 +63,21 @@ impl Cache {
         BTreeMap::from([(LABELS.to_owned(), self.labels.clone().float())])
     }
 
-    /// Puts the labels of another cache of the same classes in the place of its own.
+    /// Puts the labels of another cache of the same classes in the place of its own. Of another number of labels, keys
+    /// stand open: whoever asks puts them in.
     pub(super) fn restore(&mut self, labels: &Tensor<1>) -> Result<(), BufferError> {
         let found = labels.to_data_as::<f32>();
         let indices: Option<Vec<i64>> = found.iter::<f32>().map(|label| self.index(label)).collect();
         let unknown = || BufferError::Unknown { path: LABELS.into() };
         let indices = indices.ok_or_else(unknown)?;
         let count = indices.len();
+        let [keys, embed] = self.start.dims();
+        if count == 0 {
+            return Err(BufferError::Length { path: LABELS.into(), found: 0, expected: keys });
+        }
+        if count != keys {
+            self.start = Tensor::zeros([count, embed], &self.start.device());
+        }
         self.labels = Tensor::from_data(TensorData::new(indices, [count]), &labels.device());
         Ok(())
     }
@@ -107,6 +115,9 @@ mod tests {
         let before = cache.buffers();
         cache.restore(&before[LABELS]).unwrap();
         close(&cache.buffers()[LABELS], &[2.0, 0.0], 0.0);
+        cache.restore(&tensor(&[1.0, 0.0, 2.0], &device)).unwrap();
+        assert_eq!(cache.parameters()[KEYS].shape, [3, 2], "as many keys as labels");
+        assert!(cache.restore(&tensor(&[], &device)).is_err());
         for wrong in [3.0, -1.0, 0.5, f32::NAN] {
             assert!(cache.restore(&tensor(&[wrong], &device)).is_err(), "{wrong}");
         }

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use regulus_losses::BatchOutputs;
 
 use super::{Bottleneck, Cache};
+use crate::merge::NotMergeable;
 use crate::method::BufferError;
 use crate::parameters::Parameters;
 
@@ -28,6 +29,22 @@ impl Classifier {
             Self::Cosine => Parameters::default(),
             Self::Bottleneck(layers) => layers.parameters(),
             Self::Cache(cache) => cache.parameters(),
+        }
+    }
+
+    /// Whether it is one matrix.
+    ///
+    /// # Errors
+    /// [`NotMergeable`] with what it is besides.
+    pub(super) fn check_plain(&self) -> Result<(), NotMergeable> {
+        match self {
+            Self::Cosine => Ok(()),
+            Self::Bottleneck(_) => Err(NotMergeable::new(
+                "its layers behind the image tower are a network, and a plain model has one linear classifier",
+            )),
+            Self::Cache(_) => Err(NotMergeable::new(
+                "its cache looks each image up among those of the training, for which a plain model has no place",
+            )),
         }
     }
 

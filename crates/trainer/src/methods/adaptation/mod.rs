@@ -39,8 +39,9 @@ use super::head::TEXT_FEATURES;
 use super::masks::{DropoutDraws, GradientDropout, Masks};
 use super::part::Part;
 use super::prompts::frozen_images::FrozenImages;
-use super::prompts::{PromptRegulariser, Prompts};
+use super::prompts::{IMAGE_PROMPTS, PromptRegulariser, Prompts};
 use crate::batches::{Batch, ImageSet};
+use crate::merge::{Merged, NotMergeable, PlainClassifier};
 use crate::method::{BufferError, Method, Objective, StepOutcome};
 use crate::parameters::{LeafGradients, Parameters};
 use crate::zero_shot::{FROZEN_CHUNK, ZeroShot};
@@ -370,7 +371,26 @@ impl Method for Adaptation {
             let name = name.ok_or_else(|| BufferError::Unknown { path: path.clone() })?;
             Ok((name.to_owned(), value.clone()))
         };
-        part.restore(&buffers.iter().map(own).collect::<Result<_, BufferError>>()?)
+        part.restore(&buffers.iter().map(own).collect::<Result<_, BufferError>>()?)?;
+        // A cache has as many keys as it has labels.
+        let fixed = &self.composition.fixed;
+        self.start = self.composition.parameters().filtered(|name| fixed.get(name).is_none());
+        Ok(())
+    }
+
+    fn threshold(&self, name: &str) -> Option<f64> {
+        let Placed { prefix, part } = self.composition.masks.as_ref()?;
+        part.threshold(name.strip_prefix(prefix.as_str())?)
+    }
+
+    fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
+        let all = self.all(parameters);
+        self.composition.classifier.part.check_plain()?;
+        if self.composition.prompts.as_ref().is_some_and(|placed| placed.part.reaches_images()) {
+            return Err(NotMergeable::new(IMAGE_PROMPTS));
+        }
+        let weights = self.composition.frozen.clip().changed_by(&self.composition.injection(&all, None));
+        Ok(Merged { weights, classifier: PlainClassifier::Texts(self.text_features(&all, None)) })
     }
 
     fn is_head(&self, name: &str) -> bool {

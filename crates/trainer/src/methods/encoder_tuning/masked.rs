@@ -1,6 +1,7 @@
 //! R-MT on an image encoder that layers of its own classify: the encoder's weights stay as they are, and masks of them
 //! are trained in their place.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
@@ -70,6 +71,16 @@ impl MaskedEncoder {
     /// The encoder's weights where their masks are on.
     pub(super) fn injection(&self, parameters: &Parameters) -> Injection {
         self.masks.inject(parameters, Injection::none())
+    }
+
+    /// The threshold of the mask of this name, if there is one.
+    pub(super) fn threshold(&self, name: &str) -> Option<f64> {
+        self.masks.threshold(name)
+    }
+
+    /// The masked weights by path, 0 where they are off.
+    pub(super) fn applied(&self, parameters: &Parameters) -> BTreeMap<String, Tensor<1>> {
+        self.masks.applied(parameters)
     }
 
     /// Computes what is frozen once per image.

@@ -23,6 +23,7 @@ use regulus_losses::{TesSettings, smooth_labels, soft_cross_entropy};
 use super::linear_layer::LinearLayer;
 use super::masks::MaskError;
 use crate::batches::{Batch, ImageSet};
+use crate::merge::{Merged, NotMergeable, PlainClassifier};
 use crate::method::{BufferError, Method, Objective, StepOutcome};
 use crate::parameters::Parameters;
 use masked::MaskedEncoder;
@@ -222,6 +223,37 @@ impl Method for EncoderTuning {
         let running = self.running.take().with_values(buffers.clone());
         self.running.replace(running);
         Ok(())
+    }
+
+    fn threshold(&self, name: &str) -> Option<f64> {
+        self.masked.as_ref()?.threshold(name)
+    }
+
+    /// Of a backbone: its trained weights and running statistics under the linear classifier. What TeS adds beside it
+    /// takes no part in a prediction.
+    fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
+        if matches!(self.encoder, ImageEncoder::Clip(_)) {
+            return Err(NotMergeable::new(
+                "its classifier reads the image tower before the projection, where a plain CLIP has none",
+            ));
+        }
+        let mut weights: BTreeMap<String, Tensor<1>> = match &self.masked {
+            Some(masked) => masked.applied(parameters),
+            None => {
+                let own = parameters.iter().filter(|(path, _)| !self.is_head(path));
+                own.map(|(path, leaf)| (path.clone(), leaf.value.clone())).collect()
+            }
+        };
+        let of_texts = |path: &String| TextGuidance::owns(path);
+        let moved = self.buffers().into_iter().filter(|(path, _)| !of_texts(path));
+        weights.extend(moved);
+        let leaf = |part: &str| &parameters[&*format!("{CLASSIFIER}.{part}")];
+        let classifier = PlainClassifier::Linear {
+            weight: leaf("weight").tensor(),
+            bias: leaf("bias").tensor(),
+            unit_features: false,
+        };
+        Ok(Merged { weights, classifier })
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {

@@ -25,6 +25,7 @@ use regulus_clip::{Clip, Injection, ParameterError};
 use regulus_losses::{FusedTarget, cross_entropy, fused_distillation};
 
 use crate::batches::{Batch, ImageSet};
+use crate::merge::{Merged, NotMergeable, PlainClassifier};
 use crate::method::{Method, Objective, StepOutcome};
 use crate::methods::part::Part;
 use crate::parameters::{LeafGradients, Parameters};
@@ -168,6 +169,19 @@ impl Method for MaskTuning {
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
         self.model.classify_with(pixels, &self.masks.inject(parameters, Injection::none()))
+    }
+
+    fn threshold(&self, name: &str) -> Option<f64> {
+        self.masks
+            .weights()
+            .iter()
+            .any(|weight| weight.path == name)
+            .then_some(self.masks.settings().threshold)
+    }
+
+    fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
+        let classifier = PlainClassifier::Texts(self.model.text_features());
+        Ok(Merged { weights: self.masks.applied(parameters), classifier })
     }
 
     fn facts(&self, parameters: &Parameters) -> Vec<(&'static str, f64)> {

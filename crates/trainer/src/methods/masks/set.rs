@@ -71,6 +71,11 @@ impl Masks {
         self.tower_parameters
     }
 
+    /// The threshold of the mask of this name, if there is one.
+    pub fn threshold(&self, name: &str) -> Option<f64> {
+        self.holds(name).then_some(self.settings.threshold)
+    }
+
     /// How many of the masked entries are off.
     pub fn sparsity(&self, parameters: &Parameters) -> Sparsity {
         let masks = self.weights.iter().map(|weight| parameters[&weight.path].value.clone());

@@ -12,6 +12,7 @@ use super::context::CONTEXT;
 use super::frozen_images::FrozenImages;
 use super::start::{self, ContextStart, add_random};
 use crate::batches::{Batch, ImageSet};
+use crate::merge::{Merged, NotMergeable};
 use crate::method::{Method, Objective};
 use crate::methods::linear_layer::LinearLayer;
 use crate::parameters::Parameters;
@@ -126,6 +127,10 @@ impl Method for ConditionalContext {
         let logits = self.classified(parameters, self.images.of(batch));
         let loss = regulus_losses::cross_entropy(logits, batch.labels.clone()).mean();
         Objective { loss, terms: Vec::new() }
+    }
+
+    fn merged(&self, _: &Parameters) -> Result<Merged, NotMergeable> {
+        Err(NotMergeable::new("its texts depend on the image, and a plain model has one text for each class"))
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {

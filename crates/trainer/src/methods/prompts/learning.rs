@@ -1,5 +1,6 @@
 //! Learning prompts of any form, under any regulariser.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
@@ -10,6 +11,7 @@ use super::frozen_images::FrozenImages;
 use super::regulariser::PromptRegulariser;
 use super::{PromptError, start};
 use crate::batches::{Batch, ImageSet};
+use crate::merge::{Merged, NotMergeable, PlainClassifier};
 use crate::method::{Method, Objective};
 use crate::methods::part::Part;
 use crate::parameters::Parameters;
@@ -19,6 +21,10 @@ pub trait Prompts: Part {
     /// The class texts, one per class.
     fn texts(&self, parameters: &Parameters) -> EmbeddedTexts;
 }
+
+/// Why prompts of images have no plain form.
+pub(crate) const IMAGE_PROMPTS: &str =
+    "its image tower reads learned prompts beside the image, for which a plain model has no place";
 
 /// Prompt learning: the frozen model classifies by cosine similarity, and prompts are all that is trained.
 #[derive(Debug, Clone)]
@@ -109,6 +115,14 @@ impl Method for PromptLearning {
         let entropy = cross_entropy(prompted.logits.clone(), batch.labels.clone()).mean();
         let supervised = Objective { loss: entropy, terms: Vec::new() };
         self.regulariser.added_to(supervised, prompted, frozen)
+    }
+
+    fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
+        if self.prompts.reaches_images() {
+            return Err(NotMergeable::new(IMAGE_PROMPTS));
+        }
+        let classifier = PlainClassifier::Texts(self.text_features(parameters));
+        Ok(Merged { weights: BTreeMap::new(), classifier })
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {

@@ -32,6 +32,7 @@ pub use conditional::{ConditionalContext, ConditionalSettings};
 pub use context::{ContextPrompts, ContextSettings};
 pub use coupled::CoupledPrompts;
 pub use error::PromptError;
+pub(crate) use learning::IMAGE_PROMPTS;
 pub use learning::{PromptLearning, Prompts};
 pub use projected::{ProjectedContext, ProjectionSettings};
 pub use regulariser::PromptRegulariser;

@@ -14,6 +14,7 @@ use super::frozen_images::FrozenImages;
 use super::learning::PromptLearning;
 use super::{PromptError, PromptRegulariser};
 use crate::batches::{Batch, ImageSet};
+use crate::merge::{Merged, NotMergeable};
 use crate::method::{Method, Objective, StepOutcome};
 use crate::parameters::{LeafGradients, Parameters};
 
@@ -136,6 +137,10 @@ impl Method for ProjectedContext {
         }
         outcome.terms.extend([("distillation", agreement), ("opposed", opposed)]);
         outcome
+    }
+
+    fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
+        self.learning.merged(parameters)
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
