@@ -4,6 +4,7 @@
 
 mod adapters;
 mod data;
+mod documents;
 mod encoders;
 mod errors;
 mod help;

@@ -13,8 +13,9 @@ fn kills() -> usize {
     std::env::var("REGULUS_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(50)
 }
 
-/// One method for each kind of state: moments of an optimiser, an aggregate over epochs, running statistics.
-const METHODS: [&[&str]; 3] = [
+/// One method for each kind of state: moments of an optimiser, an aggregate over epochs, running statistics, an earlier
+/// stage.
+const METHODS: [&[&str]; 4] = [
     &["--data", "world", "--method", "finetune", "--set", "training.epochs=3"],
     &[
         "--data",
@@ -27,6 +28,18 @@ const METHODS: [&[&str]; 3] = [
         "training.aggregation.mean=3.0",
     ],
     &["--data", "world-few-shot", "--set", "data.shots=4", "--method", "tes", "--set", "training.epochs=6"],
+    &[
+        "--data",
+        "world-few-shot",
+        "--set",
+        "data.shots=4",
+        "--method",
+        "coop>r-amt",
+        "--set",
+        "before.training.epochs=4",
+        "--set",
+        "training.steps=8",
+    ],
 ];
 
 fn arguments(method: &[&str], runs: &Path) -> Vec<String> {

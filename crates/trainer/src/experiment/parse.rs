@@ -74,7 +74,7 @@ fn explain(message: &str, in_context: &str, origin: &str) -> SpecError {
 }
 
 /// Sets one value of a TOML document: `training.steps=10`. A value that is not TOML is taken as a string.
-/// Of `training.steps` and `training.epochs`, the one that is set takes the place of the other.
+/// Of `training.steps` and `training.epochs`, the one that is set takes the place of the other, in earlier stages too.
 pub fn apply_override(document: &mut toml::Table, assignment: &str) -> Result<(), SpecError> {
     let wrong = || SpecError::Override { given: assignment.to_owned() };
     let (path, text) = assignment.split_once('=').ok_or_else(wrong)?;
@@ -90,11 +90,14 @@ pub fn apply_override(document: &mut toml::Table, assignment: &str) -> Result<()
         table = entry.as_table_mut().ok_or_else(wrong)?;
     }
     table.insert(last.to_owned(), value);
-    match path.trim() {
-        "training.steps" => table.remove("epochs"),
-        "training.epochs" => table.remove("steps"),
-        _ => None,
+    let ends_with = |ending: &str| {
+        path.trim().strip_suffix(ending).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
+    if ends_with("training.steps") {
+        table.remove("epochs");
+    } else if ends_with("training.epochs") {
+        table.remove("steps");
+    }
     Ok(())
 }
 

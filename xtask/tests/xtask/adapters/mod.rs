@@ -1,6 +1,5 @@
 //! Adapters of small runs on the built-in world: predicting, scoring, exporting.
 
-mod documents;
 mod eval;
 mod export;
 mod predict;
