@@ -63,6 +63,11 @@ impl Request {
         Experiment::check(spec).context(origin).map_err(Failure::Request)
     }
 
+    /// Name of the device.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
     /// Listed data, the digest of the model, and the device. Nothing is decoded.
     pub fn inputs(&self, experiment: &Experiment) -> Outcome<(Inputs, Device)> {
         let device = device::by_name(&self.device).map_err(Failure::request)?;

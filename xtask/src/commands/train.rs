@@ -8,6 +8,7 @@ use regulus_trainer::experiment::EnsembleSpace;
 use regulus_trainer::run::{self, Control, Outcome as RunOutcome, Progress, SplitScores};
 
 use crate::commit;
+use crate::cost::Cost;
 use crate::facts;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interruption;
@@ -36,6 +37,12 @@ pub struct Arguments {
     /// Print the experiment in full and stop
     #[arg(long)]
     print: bool,
+    /// Print the memory and the time that the run should take and stop
+    #[arg(long)]
+    estimate: bool,
+    /// Run although more memory will be needed than there is
+    #[arg(long)]
+    ignore_memory: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
@@ -46,6 +53,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
         return Ok(());
     }
     let (inputs, device) = request.inputs(&experiment)?;
+    let cost = Cost::of(&experiment, &inputs, request.device())?;
+    if arguments.estimate {
+        println!("{}\n{}", cost.table(), cost.line(&device));
+        return Ok(());
+    }
     let folder = arguments.runs.join(run::folder_name(&experiment, &inputs.identity));
     if !arguments.force
         && let Some(outcome) = RunOutcome::load(&folder).map_err(Failure::request)?
@@ -54,6 +66,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
         print_scores(&outcome);
         return Ok(());
     }
+    if !arguments.ignore_memory {
+        cost.check(&device, request.device())?;
+    }
+    println!("{}", cost.line(&device));
     let materials = request.load(inputs.by_commit(commit::current()), &experiment, &device)?;
     std::fs::create_dir_all(&arguments.runs)
         .with_context(|| format!("cannot create {}", arguments.runs.display()))

@@ -5,6 +5,7 @@ mod build_adaptation;
 mod build_encoder;
 mod build_masks;
 mod build_prompts;
+mod data_size;
 mod ensemble;
 pub mod importance;
 mod materials;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use regulus_images::FileError;
 
+pub use data_size::DataSize;
 pub use ensemble::EnsembleScores;
 pub use materials::{DataError, Inputs, Materials};
 pub use outcome::{Outcome, OutcomeError, SplitScores};
