@@ -7,6 +7,9 @@ use crate::methods::adaptation::Towers;
 use crate::methods::prompts::Depth;
 use regulus_clip::{BackboneArchitecture, Precision};
 
+/// Batches above this are not suggested: nobody waits until all divisors of an absurd one are found.
+const LARGEST_BATCH: usize = 1 << 16;
+
 /// A change of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advice {
@@ -49,7 +52,9 @@ fn smaller_batches(spec: &ExperimentSpec, sizes: &Sizes) -> Vec<(String, Experim
     let of_batches =
         spec.method.tes().is_some() || matches!(sizes.backbone, Some(BackboneArchitecture::ResNet(_)));
     let Some(training) = spec.training.as_ref().filter(|_| !of_batches) else { return Vec::new() };
-    let divisors = (1..=training.batch / 2).rev().filter(|smaller| training.batch.is_multiple_of(*smaller));
+    // A batch has no more images than there are.
+    let largest = (training.batch / 2).min(sizes.train).min(LARGEST_BATCH);
+    let divisors = (1..=largest).rev().filter(|smaller| training.batch.is_multiple_of(*smaller));
     let with = |batch: usize| {
         let accumulate = training.accumulate.saturating_mul(training.batch / batch);
         let mut changed = spec.clone();

@@ -132,7 +132,7 @@ impl<'a> Run<'a> {
         let side = self.sizes.side();
         let square = |side: usize| 3.0 * (side as f64).powi(2);
         let originals = original_side.filter(|original| *original != side).map_or(0.0, square);
-        let images = (train + tests) as f64 * square(side) + *train as f64 * originals;
+        let images = (*train as f64 + *tests as f64) * square(side) + *train as f64 * originals;
         let demand = &self.demand;
         // The initial values stay beside the trained ones, unless they are the model's.
         let start = demand.trained - demand.of_model;
@@ -241,10 +241,12 @@ pub fn bytes(count: u64) -> String {
 }
 
 impl fmt::Display for MemoryEstimate {
-    /// One line for each part, then their sum.
+    /// One line in MB for each part that has half of one, then their sum.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = self.parts.iter().copied().chain([("together", self.total)]);
-        let lines: Vec<String> = all.map(|(name, count)| format!("{:>8}  {name}", bytes(count))).collect();
+        let parts = self.parts.iter().filter(|(_, count)| *count >= 500_000).copied();
+        let lines = parts.chain([("together", self.total)]);
+        let lines: Vec<String> =
+            lines.map(|(name, count)| format!("{:>7.0} MB  {name}", count as f64 / 1e6)).collect();
         formatter.write_str(&lines.join("\n"))
     }
 }

@@ -96,16 +96,18 @@ fn advice_fits_by_the_same_formula() {
     let large = spec("{ name = \"r-mt\" }", 64);
     let needed = |batch| memory(&spec("{ name = \"r-mt\" }", batch), &sizes).total;
     let found = |available| advice(&large, &sizes, available, |_| true).unwrap();
-    let fitting = found(needed(16));
+    // Accumulated gradients need room too.
+    let room = needed(16) + 130_000_000;
+    let fitting = found(room);
     assert_eq!(fitting.change, "--set training.batch=16 --set training.accumulate=4");
-    assert!(fitting.fits && fitting.total <= needed(16) + 4 * 12 * 4 * 768 * 768 * 2, "{fitting:?}");
+    assert!(fitting.fits && (needed(16)..=room).contains(&fitting.total), "{fitting:?}");
     let hopeless = found(1000);
     assert!(!hopeless.fits && hopeless.total < needed(64), "{hopeless:?}");
     // Texts do not get fewer with the batch.
     let coop = spec("{ name = \"coop\" }", 1);
     let many = Sizes { classes: 1000, ..sizes.clone() };
-    let room = memory(&coop, &Sizes { classes: 260, ..many.clone() }).total;
-    let fewer = advice(&coop, &many, room, |_| false).unwrap();
+    let room_for_texts = memory(&coop, &Sizes { classes: 260, ..many.clone() }).total;
+    let fewer = advice(&coop, &many, room_for_texts, |_| false).unwrap();
     assert_eq!(fewer.change, "250 instead of 1000 classes");
 }
 
@@ -146,6 +148,7 @@ proptest! {
             let estimate = memory(&spec(method, usize::MAX >> 1), &sizes);
             prop_assert!(estimate.total > 0);
             prop_assert!(operations(&spec(method, usize::MAX >> 1), &sizes).is_finite());
+            prop_assert!(advice(&spec(method, usize::MAX >> 1), &sizes, 0, |_| true).is_none_or(|found| !found.fits));
         }
     }
 }
@@ -154,7 +157,7 @@ proptest! {
 fn bytes_are_for_people() {
     assert_eq!([bytes(0), bytes(35_400_000), bytes(2_149_000_000)], ["1 MB", "35 MB", "2.1 GB"]);
     let estimate = MemoryEstimate { parts: vec![("model", 5_000_000)], total: 5_000_000 };
-    assert_eq!(estimate.to_string(), "    5 MB  model\n    5 MB  together");
+    assert_eq!(estimate.to_string(), "      5 MB  model\n      5 MB  together");
 }
 
 #[test]
