@@ -1,10 +1,10 @@
 //! What decides about the cost of a run, read without a weight, an image or a tensor.
 
 use regulus_clip::{
-    BackboneArchitecture, BackboneError, BertConfig, ClipConfig, LoadError, LoadedBackbone, Pretrained,
+    BackboneArchitecture, BackboneError, BertConfig, ClipConfig, ImageConfig, LoadError, LoadedBackbone,
+    Pretrained,
 };
 use regulus_datasets::prompt;
-use regulus_images::Preprocess;
 
 use crate::experiment::{Experiment, ExperimentSpec, TextSpec};
 use crate::run::{DataSize, Inputs};
@@ -18,7 +18,13 @@ pub enum SizesError {
     /// The image encoder in the place of the CLIP's.
     #[error("`model.backbone`: {0}")]
     Backbone(#[from] BackboneError),
+    /// The BERT that writes texts.
+    #[error("`method.text.bert`: {0}")]
+    Bert(#[source] LoadError),
 }
+
+/// Side of the images of a residual network, whose weights do not say it.
+const USUAL_SIDE: usize = 224;
 
 /// Sizes of model and data.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,23 +88,21 @@ impl Sizes {
     pub(super) fn side(&self) -> usize {
         match &self.backbone {
             Some(BackboneArchitecture::Vit(vit)) => vit.resolution,
-            // What residual networks are trained with; their files seldom say otherwise.
-            Some(BackboneArchitecture::ResNet(_)) => Preprocess::clip(224).crop,
+            Some(BackboneArchitecture::ResNet(_)) => USUAL_SIDE,
             None => self.clip.image.resolution(),
         }
     }
 }
 
-fn bert(spec: &ExperimentSpec) -> Result<Option<BertConfig>, LoadError> {
+fn bert(spec: &ExperimentSpec) -> Result<Option<BertConfig>, SizesError> {
     match spec.method.tes().map(|tes| &tes.text) {
-        Some(TextSpec::Bert(bert)) => BertConfig::load(&bert.bert).map(Some),
+        Some(TextSpec::Bert(bert)) => BertConfig::load(&bert.bert).map(Some).map_err(SizesError::Bert),
         _ => Ok(None),
     }
 }
 
 /// The configuration for images of another side. Whether there is such a model is found when it is loaded.
 fn at_resolution(mut clip: ClipConfig, resolution: usize) -> ClipConfig {
-    use regulus_clip::ImageConfig;
     match &mut clip.image {
         ImageConfig::Vit(vit) => vit.resolution = resolution,
         ImageConfig::ResNet(resnet) => resnet.resolution = resolution,
