@@ -69,16 +69,17 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if !arguments.ignore_memory {
         cost.check(&device, request.device())?;
     }
-    println!("{}", cost.line(&device));
+    let line = cost.line(&device);
     let materials = request.load(inputs.by_commit(commit::current()), &experiment, &device)?;
     std::fs::create_dir_all(&arguments.runs)
         .with_context(|| format!("cannot create {}", arguments.runs.display()))
         .map_err(Failure::Request)?;
+    println!("{line}");
     describe(&materials);
-    let mut line = Line::start("training");
-    let mut tell = |progress| {
-        if let Progress::Training { done, total } = progress {
-            line.step(done, total);
+    let mut progress = Line::start("training");
+    let mut tell = |seen| {
+        if let Progress::Training { done, total } = seen {
+            progress.step(done, total);
         }
     };
     let asked = Interruption::listen()?;
@@ -91,7 +92,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         ..Control::watching(&mut tell, &mut note)
     };
     let outcome = run::run(&experiment, &materials, &folder, &device, control).map_err(Failure::of_run)?;
-    line.finish("trained and evaluated");
+    progress.finish("trained and evaluated");
     print_scores(&outcome);
     println!("wrote {}", folder.display());
     Ok(())
