@@ -7,6 +7,7 @@
 
 mod commands;
 mod commit;
+mod cost;
 mod facts;
 mod failure;
 mod interrupt;

@@ -118,6 +118,11 @@ impl Request {
         Ok((device::kind(&self.device), device))
     }
 
+    /// Name of the device.
+    pub fn device_name(&self) -> &str {
+        &self.device
+    }
+
     /// Listed data, the digest of the model, and the device. Nothing is decoded.
     pub fn inputs(&self, experiment: &Experiment) -> Outcome<(Inputs, Device)> {
         let (kind, device) = self.device()?;

@@ -28,8 +28,8 @@ mod vit;
 mod weights;
 
 pub use backbone::{
-    Backbone, BackboneError, LoadedBackbone, ResNet, ResNetArchitecture, ResNetLayer, ResNetStates,
-    VitBackbone,
+    Backbone, BackboneArchitecture, BackboneError, LoadedBackbone, ResNet, ResNetArchitecture, ResNetLayer,
+    ResNetStates, VitBackbone,
 };
 pub use bert::{
     Bert, BertBatch, BertBatchError, BertConfig, BertHiddenStates, BertPooling, LoadedBert, NoPooler,

@@ -132,6 +132,18 @@ impl Pretrained {
         Ok(Self { config, clip, tokenizer, preprocess, source, sha256, notices })
     }
 
+    /// Architecture and tokenizer of the model at `path`, of which no weight is read: what is needed to say how much
+    /// memory the model will take.
+    ///
+    /// # Errors
+    /// As [`Self::load`], for what is read.
+    pub fn describe(path: impl AsRef<Path>) -> Result<(ClipConfig, Tokenizer), LoadError> {
+        let files = ModelFiles::find(path.as_ref())?;
+        let mut description = describe(&files, &Checkpoint::open(&files.weights)?)?;
+        let tokenizer = tokenizer(&files, &mut description)?;
+        Ok((description.config, tokenizer))
+    }
+
     /// This model for images of another resolution, whose positional embedding is interpolated.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod class_texts;
 pub mod comparison;
 pub mod device;
+pub mod estimate;
 pub mod evaluate;
 pub mod experiment;
 pub mod export;

@@ -7,8 +7,10 @@ use std::time::Instant;
 use anyhow::Context;
 use regulus_clip::Pretrained;
 use regulus_trainer::device;
+use regulus_trainer::estimate::bytes;
 
 use crate::commit;
+use crate::cost::{Need, check_together, together};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interruption;
 use crate::progress::clock;
@@ -35,6 +37,9 @@ pub struct Arguments {
     /// Print how many runs there are and how long they should take, then stop
     #[arg(long)]
     estimate: bool,
+    /// Run although more memory will be needed than there is
+    #[arg(long)]
+    ignore_memory: bool,
 }
 
 /// Suites with more unfinished runs than this are estimated before they start.
@@ -56,6 +61,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let mut runs = suite::plan(&suite, &setting)?;
     let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let jobs = arguments.jobs.unwrap_or_else(processors).get();
+    let needs: Vec<_> = runs.iter().filter(|run| run.finished.is_none()).map(Need::of).collect();
+    let needed = together(&needs, jobs);
+    if !arguments.ignore_memory && !arguments.estimate {
+        check_together(&needs, jobs, &device, &setting.device)?;
+    }
     std::fs::create_dir_all(&root)
         .with_context(|| format!("cannot create {}", root.display()))
         .map_err(Failure::Request)?;
@@ -66,6 +76,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         runs.len(),
         runs.len() - waiting
     );
+    if waiting > 0 {
+        eprintln!("about {} of memory for {} runs at a time", bytes(needed), jobs.min(waiting));
+    }
     tell_stale(&runs, &setting);
     if arguments.estimate || waiting > ESTIMATE_ABOVE {
         let estimate = suite::estimate(&runs, &setting, jobs, &root.join("estimate"))?;

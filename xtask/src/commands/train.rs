@@ -8,6 +8,7 @@ use regulus_trainer::experiment::EnsembleSpace;
 use regulus_trainer::run::{self, Control, Outcome as RunOutcome, Progress};
 
 use crate::commit;
+use crate::cost::Cost;
 use crate::facts;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interruption;
@@ -37,6 +38,12 @@ pub struct Arguments {
     /// Print the experiment in full and stop
     #[arg(long)]
     print: bool,
+    /// Print the memory and the time that the run should take and stop
+    #[arg(long)]
+    estimate: bool,
+    /// Run although more memory will be needed than there is
+    #[arg(long)]
+    ignore_memory: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
@@ -47,6 +54,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
         return Ok(());
     }
     let (inputs, device) = request.inputs(&experiment)?;
+    let cost = Cost::of(&experiment, &inputs, request.device_name())?;
+    if arguments.estimate {
+        println!("{}\n{}", cost.table(), cost.line(&device));
+        return Ok(());
+    }
     let folder = arguments.runs.join(run::folder_name(&experiment, &inputs.identity));
     if !arguments.force
         && let Some(outcome) = RunOutcome::load(&folder).map_err(Failure::request)?
@@ -55,15 +67,20 @@ pub fn run(arguments: &Arguments) -> Outcome {
         print_scores(&outcome);
         return Ok(());
     }
+    if !arguments.ignore_memory {
+        cost.check(&device, request.device_name())?;
+    }
+    let line = cost.line(&device);
     let materials = request.load(inputs.by_commit(commit::current()), &experiment, &device)?;
     std::fs::create_dir_all(&arguments.runs)
         .with_context(|| format!("cannot create {}", arguments.runs.display()))
         .map_err(Failure::Request)?;
+    println!("{line}");
     describe(&materials);
-    let mut line = Line::start("training");
-    let mut tell = |progress| {
-        if let Progress::Training { done, total } = progress {
-            line.step(done, total);
+    let mut progress = Line::start("training");
+    let mut tell = |seen| {
+        if let Progress::Training { done, total } = seen {
+            progress.step(done, total);
         }
     };
     let asked = Interruption::listen()?;
@@ -76,7 +93,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         ..Control::watching(&mut tell, &mut note)
     };
     let outcome = run::run(&experiment, &materials, &folder, &device, control).map_err(Failure::of_run)?;
-    line.finish("trained and evaluated");
+    progress.finish("trained and evaluated");
     print_scores(&outcome);
     println!("wrote {}", folder.display());
     Ok(())

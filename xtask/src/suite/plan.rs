@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use regulus_trainer::device;
+use regulus_trainer::estimate::Sizes;
 use regulus_trainer::experiment::{Experiment, ExperimentSpec, ModelSpec, Recipe};
 use regulus_trainer::run::{Inputs, Outcome as RunOutcome, folder_name};
 
@@ -22,6 +23,8 @@ pub struct PlannedRun {
     pub shared: bool,
     /// The checked experiment.
     pub experiment: Experiment,
+    /// What its cost follows from.
+    pub sizes: Sizes,
     /// Folder of the run.
     pub folder: PathBuf,
     /// The outcome, if the run has finished before.
@@ -95,11 +98,12 @@ fn planned(suite: &Suite, task: &str, method: &str, seed: u64, setting: &Setting
     let experiment = Experiment::check(spec).map_err(|faults| named(faults.into()))?;
     let kind = device::kind(&setting.device);
     let inputs = Inputs::check(&experiment, &kind).map_err(|error| named(error.into()))?;
+    let sizes = Sizes::read(&experiment, &inputs, &kind).map_err(|error| named(error.into()))?;
     let folder = setting.root.join(folder_name(&experiment, &inputs.identity));
     let finished = match setting.force {
         true => None,
         false => RunOutcome::load(&folder).map_err(Failure::request)?,
     };
     let (task, method) = (task.to_owned(), method.to_owned());
-    Ok(PlannedRun { task, method, seed, shared: false, experiment, folder, finished })
+    Ok(PlannedRun { task, method, seed, shared: false, experiment, sizes, folder, finished })
 }

@@ -10,6 +10,7 @@ mod errors;
 mod help;
 mod importance;
 mod masks;
+mod memory;
 mod pretrain;
 mod reproduce;
 mod resume;

@@ -58,6 +58,11 @@ pub fn xtask_on_threads(threads: usize, arguments: &[&str]) -> Ended {
     ended(command.args(arguments).env("RAYON_NUM_THREADS", threads.to_string()))
 }
 
+/// [`xtask`] where a run may take so much memory.
+pub fn xtask_allowed(memory: &str, arguments: &[&str]) -> Ended {
+    ended(Command::new(program()).args(arguments).env("REGULUS_MEMORY", memory))
+}
+
 fn ended(command: &mut Command) -> Ended {
     let output = command.current_dir(root()).output().unwrap();
     Ended {

@@ -1,7 +1,8 @@
 //! A backbone as it comes out of a file.
 
 use super::vit_names::VitLayout;
-use super::{Backbone, BackboneError, ResNet, VitBackbone, preprocess};
+use super::{Backbone, BackboneError, ResNet, ResNetArchitecture, VitBackbone, preprocess};
+use crate::config::VitConfig;
 use crate::formats::ModelFiles;
 use crate::weights::WeightsError;
 use burn::tensor::Device;
@@ -9,6 +10,15 @@ use regulus_checkpoints::Checkpoint;
 use regulus_images::Preprocess;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// The sizes of a backbone.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BackboneArchitecture {
+    /// A residual network.
+    ResNet(ResNetArchitecture),
+    /// A vision transformer.
+    Vit(VitConfig),
+}
 
 /// A backbone and what its file says besides.
 #[derive(Debug, Clone)]
@@ -45,6 +55,19 @@ impl LoadedBackbone {
             let loaded = ResNet::read(&checkpoint, device)?;
             Ok(Self { preprocess: preprocess::find(&files, &loaded.backbone)?, ..loaded })
         }
+    }
+
+    /// The architecture of the backbone at `path`, of which no weight is read.
+    ///
+    /// # Errors
+    /// As [`Self::load`], for what is read.
+    pub fn architecture(path: impl AsRef<Path>) -> Result<BackboneArchitecture, BackboneError> {
+        let files = ModelFiles::find(path.as_ref())?;
+        let checkpoint = Checkpoint::open(&files.weights).map_err(WeightsError::from)?;
+        Ok(match VitLayout::is_found_in(&checkpoint) {
+            true => BackboneArchitecture::Vit(VitBackbone::described(&files, &checkpoint)?),
+            false => BackboneArchitecture::ResNet(ResNet::described(&checkpoint)?),
+        })
     }
 
     /// The identity of the backbone at `path`, without loading it: SHA-256 over its weights and the files that

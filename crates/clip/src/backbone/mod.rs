@@ -10,7 +10,7 @@ mod vit_config;
 mod vit_names;
 
 pub use error::BackboneError;
-pub use loaded::LoadedBackbone;
+pub use loaded::{BackboneArchitecture, LoadedBackbone};
 pub use resnet::{ResNet, ResNetArchitecture, ResNetLayer, ResNetStates};
 pub use vit::VitBackbone;
 

@@ -77,6 +77,11 @@ impl ResNet {
         Ok(filled(Self::vacant(architecture, device), draw))
     }
 
+    /// The architecture of the network of an open checkpoint.
+    pub(super) fn described(checkpoint: &Checkpoint) -> Result<ResNetArchitecture, BackboneError> {
+        ResNetArchitecture::infer(checkpoint, &ResNetLayout::detect(checkpoint)?)
+    }
+
     /// Reads the network of an open checkpoint.
     pub(crate) fn read(checkpoint: &Checkpoint, device: &Device) -> Result<LoadedBackbone, BackboneError> {
         let layout = ResNetLayout::detect(checkpoint)?;

@@ -110,6 +110,13 @@ impl VitBackbone {
         })
     }
 
+    /// The architecture of the network of an open checkpoint, which lies in `files`.
+    pub(super) fn described(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<VitConfig, LoadError> {
+        let config = vit_config::find(files, &VitLayout::of(checkpoint)?, checkpoint)?;
+        check(&config).map_err(|source| LoadError::Config { path: checkpoint.path().into(), source })?;
+        Ok(config)
+    }
+
     fn read(
         config: &VitConfig,
         layout: &VitLayout,

@@ -70,14 +70,14 @@ pub enum DataError {
 pub struct Inputs {
     /// Identity of the experiment on these inputs.
     pub identity: String,
-    source: Source,
+    pub(super) source: Source,
     backend: String,
     commit: Option<String>,
 }
 
 /// Where the images come from.
 #[derive(Debug, Clone)]
-enum Source {
+pub(super) enum Source {
     World { strength: f64, size: TestSize },
     WorldBaseToNovel { size: TestSize },
     WorldFewShot { shots: usize, size: TestSize },

@@ -7,6 +7,7 @@ mod build_adaptation;
 mod build_encoder;
 mod build_masks;
 mod build_prompts;
+mod data_size;
 mod ensemble;
 pub mod importance;
 mod materials;
@@ -22,6 +23,7 @@ use regulus_images::FileError;
 
 pub use adapted::{AdaptError, AdaptedClassifier, AdaptedModel, ModelPaths};
 pub use adapted_scores::{MixtureError, MixtureScores, Space, mixtures, scores};
+pub use data_size::DataSize;
 pub use ensemble::EnsembleScores;
 pub use materials::{DataError, Inputs, Materials};
 pub use outcome::{Outcome, OutcomeError, SplitScores};

@@ -1,0 +1,252 @@
+//! Bytes of memory at the peak of a run.
+//!
+//! A run has a part that is always there, phases that follow each other, and checkpoints; the peak is the first, the
+//! largest of the second and the third. `docs/reference/memory.md` states the formula and compares it with measurements.
+
+use std::fmt;
+
+use super::blocks::{Blocks, F32, Numbers};
+use super::demand::{Demand, unchanging};
+use super::encoder::{ImageEncoder, blocks, text_blocks};
+use super::sizes::Sizes;
+use crate::experiment::{EnsembleSpace, ExperimentSpec};
+use crate::optim::Rule;
+use crate::training::TrainingConfig;
+use crate::zero_shot::FROZEN_CHUNK;
+use regulus_clip::Precision;
+
+/// The memory that a run will take at its peak.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryEstimate {
+    /// Name and bytes of what is in memory at the peak.
+    pub parts: Vec<(&'static str, u64)>,
+    /// Sum of the parts, in bytes.
+    pub total: u64,
+}
+
+/// Bytes of the program itself, with its buffers.
+const PROGRAM: f64 = 30.0 * 1024.0 * 1024.0;
+/// Bytes of the tokenizer for each token that it knows.
+const PER_TOKEN: f64 = 512.0;
+/// Share of what is allocated and freed again that is lost between allocations of different sizes.
+const GAPS: f64 = 0.1;
+/// Texts that CoCoOp encodes at once.
+const TEXTS_AT_ONCE: f64 = 1024.0;
+
+type Parts = Vec<(&'static str, f64)>;
+
+/// The memory of a run. Of an experiment in stages, the largest of any.
+pub fn memory(spec: &ExperimentSpec, sizes: &Sizes) -> MemoryEstimate {
+    let own = Run::new(spec, sizes).estimate();
+    match spec.stage_before() {
+        Some(stage) => {
+            let before = memory(&stage, sizes);
+            if before.total > own.total { before } else { own }
+        }
+        None => own,
+    }
+}
+
+/// Encoder and text tower of a run, and what is asked of them.
+pub(super) struct Run<'a> {
+    pub spec: &'a ExperimentSpec,
+    pub sizes: &'a Sizes,
+    pub encoder: ImageEncoder,
+    pub text: Blocks,
+    pub demand: Demand,
+    /// Inside the towers.
+    pub numbers: Numbers,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(spec: &'a ExperimentSpec, sizes: &'a Sizes) -> Self {
+        let encoder = match &sizes.backbone {
+            Some(backbone) => ImageEncoder::of_backbone(backbone, sizes.side()),
+            None => ImageEncoder::of_clip(&sizes.clip),
+        };
+        let text = text_blocks(&sizes.clip.text);
+        let demand = Demand::of(spec, sizes, &encoder);
+        let narrow = spec.precision() != Precision::F32;
+        let bytes = if narrow { F32 / 2.0 } else { F32 };
+        let numbers = Numbers { bytes, fused: sizes.on_processor && !narrow };
+        Self { spec, sizes, encoder, text, demand, numbers }
+    }
+
+    /// Tokens of a class's text.
+    pub fn text_tokens(&self) -> f64 {
+        let longer = (self.demand.text_vectors - self.sizes.words as f64).max(0.0);
+        (self.sizes.text_tokens as f64 + longer).min(self.sizes.clip.text.context as f64)
+    }
+
+    /// Images of a forward and backward pass.
+    pub fn batch(&self) -> f64 {
+        let batch = self.spec.training.as_ref().map_or(0, |training| training.batch);
+        batch.min(self.sizes.train) as f64
+    }
+
+    /// Texts of a forward and backward pass.
+    pub fn texts(&self) -> f64 {
+        self.sizes.classes as f64 * if self.demand.texts_per_image { self.batch() } else { 1.0 }
+    }
+
+    /// Whether frozen features or logits are kept for each training image.
+    pub fn keeps_frozen(&self) -> bool {
+        unchanging(self.spec) && self.spec.method.takes_steps()
+    }
+
+    fn estimate(&self) -> MemoryEstimate {
+        let file = self.checkpoint_file();
+        let phases = [
+            vec![("a pass over images without gradients", self.pass_without_gradients())],
+            vec![
+                ("activations of a batch", self.activations()),
+                ("weights made anew in each pass", self.demand.changed * self.numbers.bytes),
+                ("gradients", self.gradients()),
+            ],
+            vec![("gradients", self.demand.trained * F32 * if self.demand.twice { 3.0 } else { 1.5 })],
+            vec![("tensors of a checkpoint", file)],
+        ];
+        let sum = |parts: &Parts| parts.iter().map(|(_, bytes)| bytes).sum::<f64>();
+        let largest = phases.into_iter().reduce(|a, b| if sum(&b) > sum(&a) { b } else { a });
+        // What was freed before is there still when the file is made, which is one piece.
+        let mut all: Parts = self.always();
+        all.extend(largest.unwrap_or_default());
+        all.push(("the file of a checkpoint", file));
+        let loaded = |name: &str| ["program and tokenizer", "model", "images"].contains(&name);
+        let moving: f64 = all.iter().filter(|(name, _)| !loaded(name)).map(|(_, bytes)| bytes).sum();
+        all.push(("gaps between allocations", moving * GAPS));
+        let all = all.into_iter();
+        let parts: Vec<(&'static str, u64)> =
+            all.filter(|(_, bytes)| *bytes >= 1.0).map(|(name, bytes)| (name, bytes as u64)).collect();
+        let total = parts.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        MemoryEstimate { parts, total }
+    }
+
+    /// What is in memory from the first step to the last.
+    fn always(&self) -> Parts {
+        let Sizes { clip, backbone, bert, train, tests, original_side, classes, .. } = self.sizes;
+        let tokenizer = clip.text.vocab as f64 * PER_TOKEN;
+        let backbone = if backbone.is_some() { self.encoder.parameters } else { 0.0 };
+        let bert = bert.as_ref().map_or(0.0, |bert| bert.parameter_count() as f64);
+        let values = clip.parameter_count() as f64 + backbone + bert;
+        let side = self.sizes.side();
+        let square = |side: usize| 3.0 * (side as f64).powi(2);
+        let originals = original_side.filter(|original| *original != side).map_or(0.0, square);
+        let images = (*train as f64 + *tests as f64) * square(side) + *train as f64 * originals;
+        let demand = &self.demand;
+        // The initial values stay beside the trained ones, unless they are the model's.
+        let start = demand.trained - demand.of_model;
+        let trained = (demand.trained + start + demand.fixed) * F32;
+        let embed = clip.embed_dim as f64;
+        let mut kept = 0.0;
+        if self.keeps_frozen() {
+            let features = if demand.frozen_images { embed } else { 0.0 };
+            let logits = if demand.teacher { *classes as f64 } else { 0.0 };
+            // While they are put together they are there twice.
+            kept = *train as f64 * 2.0 * (features + logits) * F32;
+        }
+        kept += demand.solver_copies * *train as f64 * embed * (F32 + 2.0 * 8.0);
+        vec![
+            ("program and tokenizer", PROGRAM + tokenizer),
+            ("model", values * F32),
+            ("images", images),
+            ("trained parameters", trained),
+            ("memory of the optimiser", self.optimiser()),
+            ("frozen features and logits", kept),
+        ]
+    }
+
+    /// The optimiser's memory, and the sum over epochs that an aggregation holds in f64.
+    fn optimiser(&self) -> f64 {
+        let Some(training) = &self.spec.training else { return 0.0 };
+        let aggregate = if training.aggregated().is_some() { 8.0 } else { 0.0 };
+        let accumulated = if training.accumulate > 1 { F32 } else { 0.0 };
+        self.demand.trained * (copies(training) * F32 + aggregate + accumulated)
+    }
+
+    /// A checkpoint holds parameters and the optimiser's memory. It is made of tensors, and then one file in memory.
+    fn checkpoint_file(&self) -> f64 {
+        let Some(training) = &self.spec.training else { return 0.0 };
+        let aggregate = if training.aggregated().is_some() { 8.0 } else { 0.0 };
+        self.demand.trained * ((1.0 + copies(training)) * F32 + aggregate)
+    }
+
+    /// What autodiff keeps of a batch, with its pixels and what a backward pass needs besides.
+    fn activations(&self) -> f64 {
+        if self.spec.training.is_none() {
+            return 0.0;
+        }
+        let Self { encoder, text, demand, numbers, .. } = self;
+        let (batch, texts, tokens) = (self.batch(), self.texts(), self.text_tokens());
+        let of_image = encoder.kept(demand.image_vectors, demand.image, *numbers);
+        let of_text = text.kept(tokens, demand.text, *numbers);
+        let image_gradients = encoder.gradients(demand.image_vectors, *numbers);
+        let text_gradients = texts * text.gradients(tokens, *numbers);
+        let backward = match (demand.image.any, demand.text.any) {
+            (false, false) => 0.0,
+            (true, false) => batch * image_gradients,
+            (false, true) => text_gradients,
+            (true, true) => (batch * image_gradients).max(text_gradients),
+        };
+        // A frozen tower that has to look at changed images, before or beside the others.
+        let looks = (demand.teacher || demand.frozen_images) && !self.keeps_frozen();
+        let frozen = if looks { batch * encoder.alive(0.0, *numbers) } else { 0.0 };
+        2.0 * batch * encoder.pixels()
+            + batch * of_image
+            + texts * of_text
+            + demand.kept_of_parameters * F32
+            + backward.max(frozen)
+    }
+
+    /// Gradients that are there while activations are: those of the first of two passes, or those of the layers that the
+    /// backward pass has come through, of which half is counted.
+    fn gradients(&self) -> f64 {
+        self.demand.trained * F32 * if self.demand.twice { 1.0 } else { 0.5 }
+    }
+
+    /// The frozen model on all images and class texts, the trained one on the test images.
+    fn pass_without_gradients(&self) -> f64 {
+        let single = Numbers { bytes: F32, fused: self.sizes.on_processor };
+        let images = (self.sizes.train.max(self.sizes.tests)).min(FROZEN_CHUNK) as f64;
+        let of_images = images * self.encoder.alive(self.demand.image_vectors, self.numbers);
+        let texts = match self.demand.texts_per_image {
+            true => TEXTS_AT_ONCE.max(self.sizes.classes as f64),
+            false => self.sizes.classes as f64,
+        };
+        let of_texts = texts * self.text.alive(self.text_tokens(), single);
+        let bert = self.sizes.bert.as_ref().map_or(0.0, |bert| {
+            let stack = blocks(bert.width, bert.layers, bert.heads, bert.mlp_width);
+            self.sizes.classes.min(256) as f64 * stack.alive(self.text_tokens(), single)
+        });
+        let weights = self.spec.ensemble.as_ref().filter(|ensemble| ensemble.space == EnsembleSpace::Weights);
+        let mixed = weights.map_or(0.0, |_| self.demand.trained * F32);
+        let changed = self.demand.changed * F32;
+        of_images.max(of_texts).max(bert) + changed + mixed
+    }
+}
+
+/// Values that the optimiser remembers for each parameter; of several rules, the most.
+fn copies(training: &TrainingConfig) -> f64 {
+    let of = |rule: &Rule| if matches!(rule, Rule::Sgd { .. }) { 1.0 } else { 2.0 };
+    training.groups.values().map(|group| of(&group.optimiser)).fold(of(&training.optimiser), f64::max)
+}
+
+/// Bytes for people: `2.1 GB`, `35 MB`.
+pub fn bytes(count: u64) -> String {
+    let count = count as f64;
+    match count {
+        _ if count >= 1e9 => format!("{:.1} GB", count / 1e9),
+        _ => format!("{:.0} MB", (count / 1e6).max(1.0)),
+    }
+}
+
+impl fmt::Display for MemoryEstimate {
+    /// One line in MB for each part that has half of one, then their sum.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = self.parts.iter().filter(|(_, count)| *count >= 500_000).copied();
+        let lines = parts.chain([("together", self.total)]);
+        let lines: Vec<String> =
+            lines.map(|(name, count)| format!("{:>7.0} MB  {name}", count as f64 / 1e6)).collect();
+        formatter.write_str(&lines.join("\n"))
+    }
+}
