@@ -4,6 +4,7 @@ pub mod check;
 pub mod data;
 pub mod importance;
 pub mod pretrain;
+pub mod published;
 pub mod reproduce;
 pub mod run_experiment;
 pub mod train;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use regulus_trainer::details::{Calibration, WorstGroup};
 use regulus_trainer::experiment::EnsembleSpace;
 use regulus_trainer::run::{self, Control, Outcome as RunOutcome, Progress, SplitScores};
 
@@ -84,16 +85,22 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn print_scores(outcome: &RunOutcome) {
     let differs = outcome.splits.iter().any(|split| split.scores.lacks_a_class());
     let official = differs.then(|| "official".to_owned());
-    let headings = ["split", "images", "accuracy", "mean class accuracy"].map(str::to_owned);
+    let headings = ["split", "images", "accuracy", "mean class accuracy", "macro-F1", "ECE", "ECE, scaled"]
+        .map(str::to_owned);
     let mut table = Table::new(headings.into_iter().chain(official));
-    for SplitScores { split, images, scores } in &outcome.splits {
+    for SplitScores { split, images, scores, details } in &outcome.splits {
         let percent = |value: f64| format!("{value:.2}");
+        let measured = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), percent);
+        let details = details.as_ref();
         let official = scores.mean_class_accuracy_official.map_or_else(|| "undefined".to_owned(), percent);
         let cells = [
             split.clone(),
             images.to_string(),
             percent(scores.accuracy),
             percent(scores.mean_class_accuracy),
+            measured(details.map(|details| details.macro_f1)),
+            measured(details.map(|details| details.calibration_error)),
+            measured(details.and_then(|details| details.calibration_error_scaled)),
         ];
         table.row(cells.into_iter().chain(differs.then_some(official)));
     }
@@ -106,7 +113,20 @@ fn print_scores(outcome: &RunOutcome) {
             "the official mean over classes is undefined where a class has no image; ours leaves the class out"
         );
     }
+    print_groups(outcome);
     print_ensemble(outcome);
+}
+
+fn print_groups(outcome: &RunOutcome) {
+    for SplitScores { split, details, .. } in &outcome.splits {
+        if let Some(worst) = details.as_ref().and_then(|details| details.worst_group.as_ref()) {
+            let WorstGroup { domain, class, accuracy, images } = worst;
+            println!("worst group of {split}: {accuracy:.2} ({class} in {domain}, {images} images)");
+        }
+    }
+    if let Some(Calibration { temperature, split, images }) = &outcome.calibration {
+        println!("ECE is scaled with the temperature {temperature:.3}, fitted on {images} images of {split}");
+    }
 }
 
 fn print_ensemble(outcome: &RunOutcome) {
