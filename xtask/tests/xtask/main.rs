@@ -8,7 +8,11 @@ mod errors;
 mod help;
 mod importance;
 mod masks;
+#[allow(dead_code, reason = "the tests of the data sets use more of it")]
+#[path = "../../../crates/datasets/tests/miniature/mod.rs"]
+mod miniature;
 mod pretrain;
+mod published;
 mod reproduce;
 mod resume;
 mod support;
