@@ -1,6 +1,7 @@
 //! Where the data and the model of a published suite lie on this machine, and which of its data sets are missing.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use regulus_datasets::published::{self, CheckOptions};
@@ -54,8 +55,8 @@ impl Suite {
                 data.root.clone_from(root);
             }
             for name in std::iter::once(&data.name).chain(&data.targets) {
-                if !faults.contains_key(name) {
-                    faults.insert(name.clone(), fault(name, &data.root)?);
+                if let Entry::Vacant(unknown) = faults.entry(name.clone()) {
+                    unknown.insert(fault(name, &data.root)?);
                 }
                 if faults.get(name).is_some_and(Option::is_some) {
                     absent_tasks.push(task.clone());

@@ -26,8 +26,8 @@ struct Summary<'a> {
     results: Vec<ResultEntry<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     curves: Vec<CurveEntry>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    paper: &'a [Compared],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    paper: Vec<&'a Compared>,
     claims: &'a [ClaimOutcome],
 }
 
@@ -92,7 +92,7 @@ pub fn write(
     comparison: Option<&Comparison>,
     root: &Path,
 ) -> Outcome {
-    let paper = comparison.map_or_else(Default::default, |comparison| comparison.numbers.as_slice());
+    let paper = comparison.into_iter().flat_map(|comparison| &comparison.numbers).collect();
     let summary = Summary { results: entries(results), curves: points(results), paper, claims };
     let summary = serde_json::to_string_pretty(&summary).map_err(Failure::work)?;
     let report = markdown(results, claims, comparison);
