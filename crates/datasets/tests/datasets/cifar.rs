@@ -5,7 +5,7 @@ use regulus_datasets::listing::{DatasetListing, ListedImages};
 use regulus_datasets::published;
 
 use super::miniature::Disk;
-use super::miniature::cifar_binary::{hundred_binary, labels, planes, ten_archives, ten_binary};
+use super::miniature::cifar_binary::{labels, planes, ten_archives, ten_binary};
 
 /// The pickle that Python 2 wrote: protocol 2, short strings, and an array as a call with a state.
 fn pickle(key: &str, labels: &[usize], pixels: &[u8]) -> Vec<u8> {
