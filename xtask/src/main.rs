@@ -11,6 +11,7 @@ mod cost;
 mod facts;
 mod failure;
 mod interrupt;
+mod listed_data;
 mod progress;
 mod request;
 mod scores;
@@ -50,7 +51,7 @@ enum Command {
     Importance(importance::Arguments),
     /// Train the built-in world's tiny CLIP from scratch
     Pretrain(pretrain::Arguments),
-    /// Look at the built-in world, or write it to disk
+    /// Say which published data sets are known and here; look at the built-in world, or write it to disk
     #[command(subcommand)]
     Data(data::Command),
     /// Run recorded cases of the reference implementations again and compare every tensor

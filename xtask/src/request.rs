@@ -14,6 +14,7 @@ use regulus_trainer::experiment::{
 use regulus_trainer::run::{Inputs, Materials, ModelPaths, Progress};
 
 use crate::failure::{Failure, Outcome};
+use crate::listed_data::Listed;
 use crate::progress::Line;
 
 /// The model where none is named.
@@ -23,9 +24,12 @@ const WORLD_CLIP: &str = "assets/world-clip";
 #[derive(clap::Args)]
 pub struct Request {
     /// Folder of images: train/<class>/*, flat <class>_<n>.<ext> files in train/ and test/, or <domain>/<class>/*;
+    /// a manifest (<file>.csv or .jsonl); a published data set (published:<name>, with --root and --protocol);
     /// or `world`, `world-base-to-novel`, `world-few-shot` or `world-long-tailed` for the built-in world
     #[arg(long)]
     data: String,
+    #[command(flatten)]
+    listed: Listed,
     /// Model folder or weights file (default: assets/world-clip, or where the adapter's recipe says)
     #[arg(long)]
     model: Option<PathBuf>,
@@ -153,13 +157,21 @@ impl Request {
     }
 
     fn data(&self) -> Outcome<toml::Value> {
+        let with_domains = !self.train_domains.is_empty() || !self.test_domains.is_empty();
+        let refused = |message: &'static str| Err(Failure::Request(anyhow::anyhow!(message)));
+        if let Some(listed) = self.listed.data(&self.data)? {
+            return match with_domains {
+                true => refused("--train-domains and --test-domains are for folders: use --protocol"),
+                false => Ok(listed),
+            };
+        }
         if let Some(world) = world(&self.data) {
-            if !self.train_domains.is_empty() || !self.test_domains.is_empty() {
-                let message =
-                    "the built-in world has no domains: leave out --train-domains and --test-domains";
-                return Err(Failure::Request(anyhow::anyhow!(message)));
-            }
-            return Ok(world);
+            return match with_domains {
+                true => {
+                    refused("the built-in world has no domains: leave out --train-domains and --test-domains")
+                }
+                false => Ok(world),
+            };
         }
         let list = |names: &[String]| toml::Value::Array(names.iter().map(|name| text_of(name)).collect());
         Ok(table([

@@ -1,8 +1,6 @@
 //! Metrics of classification as the papers' repositories compute them, as pure functions of predictions and
 //! labels. All shares but those of calibration are percentages.
 
-use burn::tensor::{Tensor, activation};
-
 use crate::evaluate::argmax;
 
 /// What a mean over classes makes of a class without images.
@@ -117,36 +115,6 @@ pub struct ConfidenceBin {
     pub accuracy: f64,
 }
 
-/// Sorts predictions by confidence into `bins` intervals of [0, 1] of equal width, open below and closed above (Guo
-/// et al., "On Calibration of Modern Neural Networks", ICML 2017).
-///
-/// # Shapes
-/// - `logits`: `[images, classes]`
-pub fn confidence_bins(logits: Tensor<2>, labels: &[usize], bins: usize) -> Vec<ConfidenceBin> {
-    let [_, classes] = logits.dims();
-    let rows: Vec<f64> = activation::softmax(logits, 1).into_data_as::<f64>().iter::<f64>().collect();
-    let mut sums = vec![(0usize, 0.0f64, 0usize); bins];
-    for (row, &label) in rows.chunks_exact(classes.max(1)).zip(labels) {
-        let confidence = row.iter().copied().fold(0.0, f64::max);
-        let predicted = row.iter().position(|probability| *probability == confidence);
-        let above = |bin: &usize| confidence > *bin as f64 / bins as f64;
-        let Some(bin) = (0..bins).rev().find(above) else { continue };
-        let (images, total, right) = &mut sums[bin];
-        *images += 1;
-        *total += confidence;
-        *right += usize::from(predicted == Some(label));
-    }
-    let mean = |(images, total, right): (usize, f64, usize)| match images {
-        0 => ConfidenceBin::default(),
-        _ => ConfidenceBin {
-            images,
-            confidence: total / images as f64,
-            accuracy: right as f64 / images as f64,
-        },
-    };
-    sums.into_iter().map(mean).collect()
-}
-
 /// The expected calibration error, in [0, 1]: the mean over all images of `|accuracy - confidence|` of their bin (Guo
 /// et al. 2017, equation 3); 0 without images.
 pub fn calibration_error(bins: &[ConfidenceBin]) -> f64 {
@@ -183,7 +151,7 @@ fn percent(part: usize, whole: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{device, tensor};
+    use crate::calibration::{binned, confidences};
 
     /// Three classes, the last of which has no image.
     const LABELS: [usize; 4] = [0, 0, 1, 1];
@@ -224,8 +192,7 @@ mod tests {
     #[test]
     fn a_bin_is_closed_above() {
         // Probabilities 1/2 and 1/2: in the lower of two bins.
-        let logits = tensor(&[0.0, 0.0, 9.0, -9.0], &device()).reshape([2, 2]);
-        let bins = confidence_bins(logits, &[0, 1], 2);
+        let bins = binned(&confidences(&[0.0, 0.0, 9.0, -9.0], &[0, 1], 2, 1.0), 2);
         assert_eq!((bins[0].images, bins[0].confidence, bins[0].accuracy), (1, 0.5, 1.0));
         assert_eq!((bins[1].images, bins[1].accuracy), (1, 0.0));
         assert!((calibration_error(&bins) - 0.75).abs() < 1e-6);

@@ -1,4 +1,4 @@
-//! `cargo xtask data`: the built-in world as pictures.
+//! `cargo xtask data`: published data sets, and the built-in world as pictures.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,33 @@ use regulus_datasets::world::{TestSet, TestSize, WorldTask, sheet};
 use regulus_images::encode_png;
 use regulus_trainer::files;
 
+use super::published;
 use crate::failure::{Failure, Outcome};
 
-/// What to do with the world.
+/// What to do with data sets and the world.
 #[derive(clap::Subcommand)]
 pub enum Command {
+    /// Print the published data sets that are known by name
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what of published data sets is on disk, what is missing and how to get it; exit code 1 if anything is
+    /// missing or not as published
+    Check {
+        /// Names of data sets; all of them if absent
+        names: Vec<String>,
+        /// Folder of all data sets, or of the one that is named
+        #[arg(long)]
+        root: PathBuf,
+        /// Also compare the contents of images in different splits, which reads them
+        #[arg(long)]
+        contents: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Write a contact sheet: every class in every style, clean and through the hard camera
     Sheet {
         /// The PNG to write
@@ -74,6 +96,10 @@ const MOST_IMAGES: usize = 1_000_000;
 
 pub fn run(command: &Command) -> Outcome {
     match command {
+        Command::List { json } => published::list(*json),
+        Command::Check { names, root, contents, json } => {
+            published::check(&published::Request { names, root, contents: *contents, json: *json })
+        }
         Command::Sheet { out, seed } => write_sheet(out, *seed),
         Command::Export {
             format: Format::Imagefolder,

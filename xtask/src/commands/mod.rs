@@ -7,6 +7,7 @@ pub mod export;
 pub mod importance;
 pub mod predict;
 pub mod pretrain;
+pub mod published;
 pub mod reproduce;
 pub mod run_experiment;
 pub mod train;

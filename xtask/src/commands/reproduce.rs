@@ -14,7 +14,7 @@ use crate::cost::{Need, check_together, together};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interruption;
 use crate::progress::clock;
-use crate::suite::{self, PlannedRun, Results, Setting, Suite};
+use crate::suite::{self, Places, PlannedRun, Results, Setting, Suite};
 
 /// Arguments of `cargo xtask reproduce`.
 #[derive(clap::Args)]
@@ -31,6 +31,21 @@ pub struct Arguments {
     /// Device to run on: cpu, ndarray, wgpu, cuda:N
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Folder of the published data sets, for suites about them
+    #[arg(long)]
+    root: Option<PathBuf>,
+    /// Model in place of the suite's; suites of published protocols name none
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Image encoder of methods that train another one than the model's
+    #[arg(long)]
+    backbone: Option<PathBuf>,
+    /// Seeds in place of the suite's
+    #[arg(long, value_delimiter = ',')]
+    seeds: Vec<u64>,
+    /// Change a value of every experiment, such as training.epochs=1 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Run everything again, finished or not
     #[arg(long)]
     force: bool,
@@ -47,13 +62,25 @@ const ESTIMATE_ABOVE: usize = 100;
 
 pub fn run(arguments: &Arguments) -> Outcome {
     let began = Instant::now();
-    let suite = Suite::read(&arguments.suite)?;
+    let mut suite = Suite::read(&arguments.suite)?;
+    let places = Places {
+        root: arguments.root.clone(),
+        model: arguments.model.clone(),
+        backbone: arguments.backbone.clone(),
+        seeds: arguments.seeds.clone(),
+    };
+    let missing = suite.place(&places)?;
+    missing.iter().for_each(|text| eprintln!("left out, not there: {text}"));
+    if !arguments.set.is_empty() {
+        suite.notes.push(format!("Changed in every experiment: {}.", arguments.set.join(", ")));
+    }
     let root = arguments.runs.join(&suite.name);
     let setting = Setting {
         root: root.clone(),
         device: arguments.device.clone(),
         force: arguments.force,
         commit: commit::current(),
+        set: arguments.set.clone(),
     };
     let device = device::by_name(&setting.device).map_err(Failure::request)?;
     // Loaded once here, so that a damaged model is told before any run starts.
@@ -61,6 +88,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let mut runs = suite::plan(&suite, &setting)?;
     let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let jobs = arguments.jobs.unwrap_or_else(processors).get();
+    // Told before anything runs: a cell that the printed tables do not have.
+    suite::compare(&Results { suite: &suite, runs: &runs })?;
     let needs: Vec<_> = runs.iter().filter(|run| run.finished.is_none()).map(Need::of).collect();
     let needed = together(&needs, jobs);
     if !arguments.ignore_memory && !arguments.estimate {
@@ -97,8 +126,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     let results = Results { suite: &suite, runs: &runs };
     let claims = suite::judge(&results);
-    suite::print(&results, &claims);
-    suite::write(&results, &claims, &root)?;
+    let comparison = suite::compare(&results)?;
+    suite::print(&results, &claims, comparison.as_ref());
+    suite::write(&results, &claims, comparison.as_ref(), &root)?;
     println!("wrote {} and summary.json ({})", root.join("report.md").display(), clock(began.elapsed()));
     ran
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use regulus_trainer::details::{Calibration, WorstGroup};
 use regulus_trainer::experiment::EnsembleSpace;
 use regulus_trainer::run::{self, Control, Outcome as RunOutcome, Progress};
 
@@ -106,7 +107,20 @@ fn print_scores(outcome: &RunOutcome) {
     println!("{} on {} ({training}, {time}), in percent:\n{table}", outcome.method, outcome.task);
     facts::told(&outcome.facts).iter().for_each(|line| println!("{line}"));
     scores::notes(&outcome.splits).iter().for_each(|line| println!("{line}"));
+    print_groups(outcome);
     print_ensemble(outcome);
+}
+
+fn print_groups(outcome: &RunOutcome) {
+    for SplitScores { split, details, .. } in &outcome.splits {
+        if let Some(worst) = details.as_ref().and_then(|details| details.worst_group.as_ref()) {
+            let WorstGroup { domain, class, accuracy, images } = worst;
+            println!("worst group of {split}: {accuracy:.2} ({class} in {domain}, {images} images)");
+        }
+    }
+    if let Some(Calibration { temperature, split, images }) = &outcome.calibration {
+        println!("ECE is scaled with the temperature {temperature:.3}, fitted on {images} images of {split}");
+    }
 }
 
 fn print_ensemble(outcome: &RunOutcome) {

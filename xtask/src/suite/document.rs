@@ -26,9 +26,17 @@ pub fn named(name: &str) -> Outcome<PathBuf> {
     let entries = std::fs::read_dir(FOLDER).map_err(|error| {
         refused(format!("cannot read {FOLDER} ({error}); run from the top of the repository"))
     })?;
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_string_lossy().into_owned()))
-        .collect();
+    let mut names: Vec<String> = Vec::new();
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let Some(name) = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()) else { continue };
+        match std::fs::read_dir(&path) {
+            // Suites of published protocols: system/protocol.
+            Ok(inner) => names.extend(inner.filter_map(|entry| {
+                Some(format!("{name}/{}", entry.ok()?.path().file_stem()?.to_string_lossy()))
+            })),
+            Err(_) => names.push(name),
+        }
+    }
     names.sort();
     let hint = did_you_mean(name, names.iter().map(String::as_str));
     Err(refused(format!("no suite is called `{name}`{hint}; known are {}", names.join(", "))))
@@ -50,6 +58,7 @@ fn merged(path: &Path, depth: usize) -> Outcome<Table> {
     below.retain(|key, _| !without.iter().any(|name| name == key));
     spread_training(&mut document);
     put_on_top(&mut below, document);
+    add_recipes(path, &mut below)?;
     add_variants(path, &mut below)?;
     Ok(below)
 }
@@ -98,6 +107,30 @@ fn spread_training(document: &mut Table) {
             own.entry(name).or_insert_with(|| training.clone());
         }
     }
+}
+
+/// `[recipes]`: `name = "recipes/published/file.toml"` is a method with the training and mixtures of a recipe.
+fn add_recipes(path: &Path, document: &mut Table) -> Outcome {
+    let Some(recipes) = document.remove("recipes") else { return Ok(()) };
+    let wrong =
+        |name: &str| refused(format!("{}: recipes.{name}: expected the path of a recipe", path.display()));
+    let Value::Table(recipes) = recipes else { return Err(wrong("")) };
+    for (name, file) in recipes {
+        let file = file.as_str().ok_or_else(|| wrong(&name))?;
+        let text = read_text(Path::new(file)).map_err(Failure::request)?;
+        let mut recipe: Table = parse_toml(&text, file).map_err(Failure::request)?;
+        for (key, table) in [("method", "methods"), ("training", "training_of"), ("ensemble", "ensemble_of")]
+        {
+            let entry = document.entry(table).or_insert_with(|| Value::Table(Table::new()));
+            if let (Some(value), Value::Table(entry)) = (recipe.remove(key), entry) {
+                entry.insert(name.clone(), value);
+            }
+        }
+        if let Some(key) = recipe.keys().next() {
+            return Err(refused(format!("{file}: `{key}` of a recipe cannot be part of a suite")));
+        }
+    }
+    Ok(())
 }
 
 /// `[variants]`: `name = { of = "method", set = ["method.alpha=1.0"] }` is a method with some values changed.

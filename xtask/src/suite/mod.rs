@@ -3,6 +3,8 @@
 mod claims;
 mod document;
 mod estimate;
+mod paper;
+mod placed;
 mod plan;
 mod report;
 mod results;
@@ -11,6 +13,8 @@ mod spec;
 
 pub use claims::judge;
 pub use estimate::estimate;
+pub use paper::compare;
+pub use placed::Places;
 pub use plan::{PlannedRun, Setting, plan};
 pub use report::{print, write};
 pub use results::Results;

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use regulus_trainer::device;
 use regulus_trainer::estimate::Sizes;
-use regulus_trainer::experiment::{Experiment, ExperimentSpec, ModelSpec, Recipe};
+use regulus_trainer::experiment::{
+    Experiment, ExperimentSpec, ModelSpec, Recipe, SpecError, apply_override, parse_toml,
+};
 use regulus_trainer::run::{Inputs, Outcome as RunOutcome, folder_name};
 
-use super::spec::Suite;
+use super::spec::{RunRow, Suite};
 use crate::failure::{Failure, Outcome};
 
 /// One run of a suite.
@@ -49,6 +51,8 @@ pub struct Setting {
     pub force: bool,
     /// Commit of the code, where it is known.
     pub commit: Option<String>,
+    /// Values that are changed in every experiment, `key=value`; those of training in every one that trains.
+    pub set: Vec<String>,
 }
 
 /// All runs of a suite, in the order of its rows.
@@ -59,7 +63,7 @@ pub fn plan(suite: &Suite, setting: &Setting) -> Outcome<Vec<PlannedRun>> {
         let each = row.methods.iter().map(|method| (method, &suite.seeds[..], false));
         for (method, seeds, shared) in once.chain(each) {
             for &seed in seeds {
-                let run = PlannedRun { shared, ..planned(suite, &row.task, method, seed, setting)? };
+                let run = PlannedRun { shared, ..planned(suite, row, method, seed, setting)? };
                 check_new(&run, &runs, suite)?;
                 runs.push(run);
             }
@@ -76,14 +80,15 @@ fn check_new(run: &PlannedRun, earlier: &[PlannedRun], suite: &Suite) -> Outcome
     Err(Failure::Request(anyhow::anyhow!(message)))
 }
 
-fn planned(suite: &Suite, task: &str, method: &str, seed: u64, setting: &Setting) -> Outcome<PlannedRun> {
-    let Recipe { method: trained, training, before, teacher, ensemble } = suite.recipe_for(method)?;
+fn planned(suite: &Suite, row: &RunRow, method: &str, seed: u64, setting: &Setting) -> Outcome<PlannedRun> {
+    let (task, runs) = (row.task.as_str(), row.method_of(method));
+    let Recipe { method: trained, training, before, teacher, ensemble } = suite.recipe_for(runs)?;
     let spec = ExperimentSpec {
         seed,
         model: ModelSpec {
             path: suite.model.clone(),
             resolution: None,
-            backbone: suite.backbone_of.get(method).cloned(),
+            backbone: suite.backbone_of.get(runs).cloned(),
         },
         data: suite.tasks[task].clone(),
         method: trained,
@@ -95,6 +100,7 @@ fn planned(suite: &Suite, task: &str, method: &str, seed: u64, setting: &Setting
     let named = |error: anyhow::Error| {
         Failure::Request(error.context(format!("suite `{}`: {task}, {method}", suite.name)))
     };
+    let spec = changed(spec, &setting.set).map_err(|error| named(error.into()))?;
     let experiment = Experiment::check(spec).map_err(|faults| named(faults.into()))?;
     let kind = device::kind(&setting.device);
     let inputs = Inputs::check(&experiment, &kind).map_err(|error| named(error.into()))?;
@@ -106,4 +112,19 @@ fn planned(suite: &Suite, task: &str, method: &str, seed: u64, setting: &Setting
     };
     let (task, method) = (task.to_owned(), method.to_owned());
     Ok(PlannedRun { task, method, seed, shared: false, experiment, sizes, folder, finished })
+}
+
+/// The spec with some values changed.
+fn changed(spec: ExperimentSpec, set: &[String]) -> Result<ExperimentSpec, SpecError> {
+    if set.is_empty() {
+        return Ok(spec);
+    }
+    let origin = format!("--set {}", set.join(" "));
+    let invalid =
+        |error: toml::ser::Error| SpecError::Invalid { origin: origin.clone(), message: error.to_string() };
+    let mut document = toml::Table::try_from(&spec).map_err(invalid)?;
+    for assignment in set.iter().filter(|set| spec.training.is_some() || !set.starts_with("training.")) {
+        apply_override(&mut document, assignment)?;
+    }
+    parse_toml(&toml::to_string(&document).map_err(invalid)?, &origin)
 }

@@ -9,6 +9,7 @@ use regulus_trainer::files;
 use serde::Serialize;
 
 use super::claims::ClaimOutcome;
+use super::paper::{Compared, Comparison};
 use super::results::{Curve, Results};
 use crate::failure::{Failure, Outcome};
 use crate::table::Table;
@@ -25,6 +26,8 @@ struct Summary<'a> {
     results: Vec<ResultEntry<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     curves: Vec<CurveEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    paper: Vec<&'a Compared>,
     claims: &'a [ClaimOutcome],
 }
 
@@ -56,7 +59,7 @@ struct CurveEntry {
 }
 
 /// Prints tables and verdicts.
-pub fn print(results: &Results<'_>, claims: &[ClaimOutcome]) {
+pub fn print(results: &Results<'_>, claims: &[ClaimOutcome], comparison: Option<&Comparison>) {
     println!("{}\n", results.suite.title);
     for (task, table) in results.tables() {
         println!("{task}\n{table}\n");
@@ -64,11 +67,14 @@ pub fn print(results: &Results<'_>, claims: &[ClaimOutcome]) {
     for curve in results.curves() {
         println!("{}\n{}\n", curve_title(&curve), results.curve_table(&curve));
     }
+    if let Some(comparison) = comparison {
+        println!("{}\n{}\n", paper_title(comparison), comparison.table());
+    }
     if !claims.is_empty() {
         println!("{}\n", verdicts(claims));
     }
     println!("{HOW_TO_READ}");
-    results.suite.notes.iter().for_each(|note| println!("{note}"));
+    notes(results).iter().for_each(|note| println!("{note}"));
 }
 
 fn verdicts(claims: &[ClaimOutcome]) -> Table {
@@ -80,11 +86,17 @@ fn verdicts(claims: &[ClaimOutcome]) -> Table {
 }
 
 /// Writes `report.md` and `summary.json` into `root`.
-pub fn write(results: &Results<'_>, claims: &[ClaimOutcome], root: &Path) -> Outcome {
-    let summary =
-        serde_json::to_string_pretty(&Summary { results: entries(results), curves: points(results), claims });
-    let summary = summary.map_err(Failure::work)?;
-    for (name, text) in [("report.md", markdown(results, claims)), ("summary.json", summary)] {
+pub fn write(
+    results: &Results<'_>,
+    claims: &[ClaimOutcome],
+    comparison: Option<&Comparison>,
+    root: &Path,
+) -> Outcome {
+    let paper = comparison.into_iter().flat_map(|comparison| &comparison.numbers).collect();
+    let summary = Summary { results: entries(results), curves: points(results), paper, claims };
+    let summary = serde_json::to_string_pretty(&summary).map_err(Failure::work)?;
+    let report = markdown(results, claims, comparison);
+    for (name, text) in [("report.md", report), ("summary.json", summary)] {
         let path = root.join(name);
         files::replace(&path, text.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))
@@ -93,7 +105,7 @@ pub fn write(results: &Results<'_>, claims: &[ClaimOutcome], root: &Path) -> Out
     Ok(())
 }
 
-fn markdown(results: &Results<'_>, claims: &[ClaimOutcome]) -> String {
+fn markdown(results: &Results<'_>, claims: &[ClaimOutcome], comparison: Option<&Comparison>) -> String {
     let suite = results.suite;
     let mut text =
         format!("# {}\n\nSuite `{}`, seeds {:?}.\n\n{HOW_TO_READ}\n", suite.title, suite.name, suite.seeds);
@@ -103,13 +115,39 @@ fn markdown(results: &Results<'_>, claims: &[ClaimOutcome]) -> String {
     for curve in results.curves() {
         text += &format!("\n## {}\n\n{}", curve_title(&curve), results.curve_table(&curve).markdown());
     }
+    if let Some(comparison) = comparison {
+        text += &format!("\n## {}\n\n{}", paper_title(comparison), comparison.table().markdown());
+    }
     if !claims.is_empty() {
         text += &format!("\n## Claims\n\n{}", verdicts(claims).markdown());
     }
-    for note in &suite.notes {
+    for note in notes(results) {
         text += &format!("\n{note}\n");
     }
     text
+}
+
+fn paper_title(comparison: &Comparison) -> String {
+    match &comparison.source {
+        Some(source) => format!("Paper and ours ({source})"),
+        None => "Paper and ours (no number is printed in the released code)".to_owned(),
+    }
+}
+
+/// Notes of the suite, the data that was not there, and the values that no source gives.
+fn notes(results: &Results<'_>) -> Vec<String> {
+    let suite = results.suite;
+    let mut notes = suite.notes.clone();
+    if !suite.absent.is_empty() {
+        let tasks: Vec<&str> = suite.absent.iter().map(|row| row.task.as_str()).collect();
+        notes.push(format!("Left out, the data is not there: {}.", tasks.join(", ")));
+    }
+    let of_others = suite.provenance.iter().map(|(value, whose)| format!("{value} ({whose})"));
+    let of_others: Vec<String> = of_others.collect();
+    if !of_others.is_empty() {
+        notes.push(format!("Not published: {}.", of_others.join("; ")));
+    }
+    notes
 }
 
 fn curve_title(curve: &Curve<'_>) -> String {

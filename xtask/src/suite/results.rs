@@ -56,7 +56,7 @@ impl Results<'_> {
     }
 
     /// The columns of a task: its splits, and the harmonic mean of those that it sets against each other.
-    fn columns(&self, task: &str) -> Vec<String> {
+    pub(super) fn columns(&self, task: &str) -> Vec<String> {
         let finished =
             self.runs.iter().filter(|run| run.task == task).filter_map(|run| run.finished.as_ref());
         let Some(outcome) = finished.into_iter().next() else { return Vec::new() };

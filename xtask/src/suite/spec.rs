@@ -8,6 +8,7 @@ use regulus_trainer::training::TrainingConfig;
 use serde::Deserialize;
 
 use super::document;
+use super::paper::PaperSpec;
 use super::results::{HARMONIC, contrasted};
 use crate::failure::{Failure, Outcome};
 
@@ -23,8 +24,15 @@ pub struct Suite {
     /// What a reader has to know before believing the numbers.
     #[serde(default)]
     pub notes: Vec<String>,
-    /// Model folder.
+    /// Model folder; published suites leave it to `--model`.
+    #[serde(default)]
     pub model: PathBuf,
+    /// Which model a published suite is about.
+    #[serde(default)]
+    pub expects: Option<String>,
+    /// Which image encoder a published suite is about, where methods train another than the model's.
+    #[serde(default)]
+    pub expects_backbone: Option<String>,
     /// Seeds; a claim needs at least five.
     pub seeds: Vec<u64>,
     /// Data by the name of the task.
@@ -45,6 +53,15 @@ pub struct Suite {
     /// What is claimed of the results.
     #[serde(default)]
     pub claims: Vec<Claim>,
+    /// Values that no source gives, with whose they are.
+    #[serde(default)]
+    pub provenance: BTreeMap<String, String>,
+    /// Numbers of the paper that the suite repeats.
+    #[serde(default)]
+    pub paper: Option<PaperSpec>,
+    /// Rows whose data is not there, filled in by [`Suite::place`].
+    #[serde(skip)]
+    pub absent: Vec<RunRow>,
 }
 
 /// The methods of one task.
@@ -59,6 +76,16 @@ pub struct RunRow {
     /// Methods without randomness: they run once, and every seed reuses the result.
     #[serde(default)]
     pub once: Vec<String>,
+    /// Method that a row runs where it is called otherwise: on each data set `proreg` is the method with its values.
+    #[serde(default)]
+    pub of: BTreeMap<String, String>,
+}
+
+impl RunRow {
+    /// The method, or methods put together, that a row of the table runs.
+    pub fn method_of<'a>(&'a self, row: &'a str) -> &'a str {
+        self.of.get(row).map_or(row, String::as_str)
+    }
 }
 
 /// One number of a run.
@@ -112,7 +139,10 @@ impl Suite {
         let document = document::read(&path)?;
         let text = toml::to_string(&document).map_err(Failure::request)?;
         let mut suite: Self = parse_toml(&text, &path.display().to_string()).map_err(Failure::request)?;
-        suite.name = path.file_stem().map_or_else(|| name.into(), |stem| stem.to_string_lossy().into_owned());
+        suite.name = match name.ends_with(".toml") {
+            true => path.file_stem().map_or_else(|| name.into(), |stem| stem.to_string_lossy().into_owned()),
+            false => name.to_owned(),
+        };
         suite.check(&path)?;
         Ok(suite)
     }
@@ -152,7 +182,12 @@ impl Suite {
         for row in &self.runs {
             known("task", &row.task, tasks(), "runs");
             let rows = row.methods.iter().chain(&row.once);
-            rows.flat_map(|row| parts_of(row)).for_each(|name| known("method", name, methods(), "runs"));
+            rows.flat_map(|name| parts_of(row.method_of(name)))
+                .for_each(|name| known("method", name, methods(), "runs"));
+            row.of.keys().for_each(|name| {
+                let rows = row.methods.iter().chain(&row.once).map(String::as_str).collect();
+                known("row of the task", name, rows, "runs.of");
+            });
         }
         self.training_of.keys().for_each(|name| known("method", name, methods(), "training_of"));
         self.backbone_of.keys().for_each(|name| known("method", name, methods(), "backbone_of"));

@@ -11,7 +11,11 @@ mod help;
 mod importance;
 mod masks;
 mod memory;
+#[allow(dead_code, reason = "the tests of the data sets use more of it")]
+#[path = "../../../crates/datasets/tests/miniature/mod.rs"]
+mod miniature;
 mod pretrain;
+mod published;
 mod reproduce;
 mod resume;
 mod support;

@@ -225,6 +225,10 @@ fn every_shipped_suite_can_be_planned() {
     let suites = std::fs::read_dir(crate::support::root().join("recipes/suites")).unwrap();
     for suite in suites {
         let suite = suite.unwrap().path();
+        // Suites of published protocols need data; `published` plans them.
+        if suite.is_dir() {
+            continue;
+        }
         let name = suite.file_stem().unwrap().to_str().unwrap();
         xtask(&["reproduce", "--suite", name, "--runs", text(folder.path()), "--estimate"]).with_code(0);
     }

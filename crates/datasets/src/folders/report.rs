@@ -43,7 +43,7 @@ pub struct SplitImages {
 }
 
 impl SplitImages {
-    pub(super) fn count(split: &str, labels: &[usize], classes: usize) -> Self {
+    pub(crate) fn count(split: &str, labels: &[usize], classes: usize) -> Self {
         let mut per_class = vec![0; classes];
         labels.iter().for_each(|&label| per_class[label] += 1);
         Self { split: split.to_owned(), images: labels.len(), per_class }

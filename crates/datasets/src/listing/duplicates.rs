@@ -64,7 +64,7 @@ fn duplicate(
 }
 
 /// Entries of two splits with the same path, in the order of the later entry.
-pub(super) fn by_path(splits: &[Split]) -> Vec<Duplicate> {
+pub(crate) fn by_path(splits: &[Split]) -> Vec<Duplicate> {
     let mut first_split: HashMap<(&[u8], Option<u64>), usize> = HashMap::new();
     let mut found = Vec::new();
     for (split, image) in all(splits) {

@@ -25,6 +25,7 @@ pub use images::{EntryUnit, ImageRef, Images, Origin};
 pub use originals::ListedImages;
 pub use relative_path::PathFault;
 
+pub(crate) use duplicates::by_path;
 pub(crate) use images::Entry;
 pub(crate) use relative_path::{as_path, relative, shown, unshown};
 pub(crate) use tree::Tree;

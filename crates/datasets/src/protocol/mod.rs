@@ -2,6 +2,7 @@
 //! result is tested.
 
 mod error;
+mod load;
 mod plan;
 mod sampled;
 mod shift;
@@ -15,6 +16,7 @@ use crate::folders::nearest;
 use crate::listing::{ClassNames, DatasetListing, ListedImages};
 
 pub use error::ProtocolError;
+pub use load::{LoadedProtocol, ProtocolLoadError, ProtocolReport, Wording};
 pub use sampled::{SampledImage, SampledList, SampledListError};
 
 /// The numbers of shots of published few-shot curves.

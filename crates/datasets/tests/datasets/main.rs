@@ -11,6 +11,7 @@ mod cifar;
 mod dassl;
 mod hostile;
 mod layouts;
+#[path = "../miniature/mod.rs"]
 mod miniature;
 mod mutations;
 mod protocols;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use super::RESULTS_VERSION;
+use super::listed_specs::check_classes;
 use super::method_spec::{HeadInit, HeadSpec, MethodSpec, WeightForm};
 use super::spec::{DataSpec, ExperimentSpec};
 use super::tes_specs::check_encoder;
@@ -49,13 +50,7 @@ impl Experiment {
         check_data(&spec.data, &mut faults);
         check_encoder(&spec, &mut faults);
         check_stage(&spec, &mut faults);
-        if matches!(spec.data, DataSpec::WorldBaseToNovel { .. }) && !spec.reads_class_names() {
-            let name = spec.label();
-            faults.add(
-                "data.kind",
-                format!("tests classes that {name} has no outputs for; it cannot read names"),
-            );
-        }
+        check_classes(&spec, &mut faults);
         if let Some(ensemble) = &spec.ensemble {
             ensemble.check(&spec, &mut faults);
         }
@@ -98,9 +93,7 @@ impl Experiment {
         if let Some(tes) = portable.method.tes_mut() {
             tes.text.path_mut().into_iter().for_each(PathBuf::clear);
         }
-        if let DataSpec::Folder { path, .. } = &mut portable.data {
-            path.clear();
-        }
+        portable.data.forget_paths();
         let mut hash = Sha256::new();
         for part in [&toml::to_string(&portable)?, model_fingerprint, data_fingerprint, device_kind] {
             hash.update(part.as_bytes());
@@ -218,6 +211,8 @@ fn check_data(data: &DataSpec, faults: &mut Faults) {
         DataSpec::WorldBaseToNovel { test_images, .. } => check_test_images(*test_images, faults),
         DataSpec::WorldFewShot(spec) => spec.check(faults),
         DataSpec::WorldLongTailed(spec) => spec.check(faults),
+        DataSpec::Published(spec) => spec.check(faults),
+        DataSpec::Manifest(spec) => spec.check(faults),
         DataSpec::Folder { hold_out, templates, subset, .. } => {
             let fits = (0.0..1.0).contains(hold_out);
             faults.require(

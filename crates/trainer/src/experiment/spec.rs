@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::composition::{StageSpec, TeacherSpec};
 use super::ensemble_spec::EnsembleSpec;
+use super::listed_specs::{ManifestSpec, PublishedSpec};
 use super::method_spec::MethodSpec;
 use super::world_specs::{FewShotSpec, LongTailedSpec};
 use crate::training::TrainingConfig;
@@ -81,6 +82,10 @@ pub enum DataSpec {
     WorldFewShot(FewShotSpec),
     /// A long tail of classes in the built-in world.
     WorldLongTailed(LongTailedSpec),
+    /// A published data set under a protocol.
+    Published(PublishedSpec),
+    /// Images of a manifest under a protocol.
+    Manifest(ManifestSpec),
     /// Image folders on disk.
     Folder {
         /// The folder.
@@ -127,6 +132,8 @@ impl DataSpec {
             Self::WorldBias { .. } => Some(&["id", "ood"]),
             Self::WorldBaseToNovel { .. } => Some(&["base", "novel"]),
             Self::WorldFewShot(_) | Self::WorldLongTailed(_) => Some(&["test"]),
+            Self::Published(spec) => Self::splits_of(&spec.protocol),
+            Self::Manifest(spec) => Self::splits_of(&spec.protocol),
             Self::Folder { .. } => None,
         }
     }
@@ -138,6 +145,11 @@ impl DataSpec {
             Self::WorldBaseToNovel { .. } => "world-base-to-novel".into(),
             Self::WorldFewShot(spec) => format!("world-few-shot-{}", spec.shots),
             Self::WorldLongTailed(spec) => format!("world-long-tailed-{}-{}", spec.largest, spec.ratio),
+            Self::Published(spec) => Self::listed_name(&spec.name, &spec.protocol),
+            Self::Manifest(spec) => {
+                let name = spec.path.file_stem().map_or_else(|| "manifest".into(), |s| s.to_string_lossy());
+                Self::listed_name(&name, &spec.protocol)
+            }
             Self::Folder { path, test_domains, subset, .. } => {
                 let name = path.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy());
                 let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");

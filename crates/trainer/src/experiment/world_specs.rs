@@ -73,7 +73,7 @@ impl DataSpec {
             Self::WorldLongTailed(spec) => {
                 Some(long_tailed_counts(ACTIVE, spec.largest, spec.ratio).iter().sum())
             }
-            Self::Folder { .. } => None,
+            Self::Folder { .. } | Self::Published(_) | Self::Manifest(_) => None,
         }
     }
 
@@ -85,7 +85,7 @@ impl DataSpec {
             }
             Self::WorldFewShot(spec) => Some(spec.test_images),
             Self::WorldLongTailed(spec) => Some(spec.test_images),
-            Self::Folder { .. } => None,
+            Self::Folder { .. } | Self::Published(_) | Self::Manifest(_) => None,
         }
     }
 
@@ -97,7 +97,7 @@ impl DataSpec {
             }
             Self::WorldFewShot(spec) => Some(&mut spec.test_images),
             Self::WorldLongTailed(spec) => Some(&mut spec.test_images),
-            Self::Folder { .. } => None,
+            Self::Folder { .. } | Self::Published(_) | Self::Manifest(_) => None,
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::ensemble::mixture;
 use super::{AdaptError, AdaptedModel, SplitScores};
 use crate::adapter::{Adapter, MeanError};
+use crate::details::{Scored, details};
 use crate::evaluate::score;
 use crate::experiment::ExperimentSpec;
 
@@ -122,11 +123,13 @@ fn scored(task: &Task, logits: &[Vec<f32>]) -> Vec<SplitScores> {
     let splits = task.tests.iter().zip(logits);
     let scored = splits.map(|(split, logits)| {
         let labels: &LabelledImages = &split.images;
-        let classes = task.class_names_of(split).len();
+        let class_names = task.class_names_of(split);
+        let of_split = Scored { logits, labels: &labels.labels, class_names, groups: None };
         SplitScores {
             split: split.name.clone(),
             images: labels.len(),
-            scores: score(logits, &labels.labels, classes),
+            scores: score(logits, &labels.labels, class_names.len()),
+            details: Some(details(of_split, None)),
         }
     });
     scored.collect()

@@ -45,6 +45,7 @@ impl Inputs {
             Source::WorldLongTailed { largest, ratio, size } => {
                 world(ACTIVE, long_tailed_counts(ACTIVE, *largest, *ratio).iter().sum(), 1, size)
             }
+            Source::Listed(listed) => listed.data_size(),
             Source::Folder { listing, templates } => DataSize {
                 classes: listing.classes.len(),
                 class_names: listing.classes.iter().map(|class| class.prompt.clone()).collect(),

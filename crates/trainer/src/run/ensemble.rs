@@ -100,7 +100,8 @@ impl Sweep {
                 "mean_class_accuracy",
                 scores.mean_class_accuracy,
             )?;
-            splits.push(SplitScores { split: split.name.clone(), images: split.images.len(), scores });
+            let (split, images) = (split.name.clone(), split.images.len());
+            splits.push(SplitScores { split, images, scores, details: None });
         }
         Ok(())
     }

@@ -9,9 +9,7 @@ use burn::tensor::Device;
 use regulus_clip::{
     BackboneError, LoadError, LoadedBackbone, Precision, Pretrained, ResolutionError, TokenizeError,
 };
-use regulus_datasets::folders::{
-    self, FolderError, FolderListing, FolderReport, FolderRequest, LoadedFolder,
-};
+use regulus_datasets::folders::{self, FolderError, FolderListing, FolderRequest, LoadedFolder};
 use regulus_datasets::world::{
     TestSet, TestSize, base_to_novel_task, bias_task, few_shot_task, long_tailed_task,
 };
@@ -19,6 +17,7 @@ use regulus_datasets::{LabelledImages, Originals, Task};
 use regulus_images::Preprocess;
 
 use super::Progress;
+use super::listed::{DataReport, ListedError, ListedParts, ListedSource, LoadedSource};
 use crate::adapter::AdapterCard;
 use crate::class_texts::{ClassTexts, TextError};
 use crate::device::{PrecisionError, check_precision};
@@ -26,7 +25,7 @@ use crate::experiment::{DataSpec, Experiment, ExperimentSpec, TextSpec};
 use crate::prompts::tokenize;
 
 /// Bytes that decoded images may take in memory.
-const IMAGE_MEMORY: u64 = 4 << 30;
+pub(super) const IMAGE_MEMORY: u64 = 4 << 30;
 
 /// Data or a model that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +33,9 @@ pub enum DataError {
     /// The image folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// A published data set or a manifest.
+    #[error(transparent)]
+    Listed(#[from] ListedError),
     /// The model folder.
     #[error(transparent)]
     Model(#[from] LoadError),
@@ -83,6 +85,7 @@ pub(super) enum Source {
     WorldFewShot { shots: usize, size: TestSize },
     WorldLongTailed { largest: usize, ratio: f64, size: TestSize },
     Folder { listing: FolderListing, templates: Vec<String> },
+    Listed(Box<ListedSource>),
 }
 
 impl Inputs {
@@ -98,6 +101,12 @@ impl Inputs {
             TestSize { images, set }
         };
         let source = match &spec.data {
+            DataSpec::Published(data) => {
+                Source::Listed(Box::new(ListedSource::published(data, spec.data.task_name(), spec.seed)?))
+            }
+            DataSpec::Manifest(data) => {
+                Source::Listed(Box::new(ListedSource::manifest(data, spec.data.task_name(), spec.seed)?))
+            }
             DataSpec::WorldBias { strength, test_images, development } => {
                 Source::World { strength: *strength, size: size(*test_images, *development) }
             }
@@ -138,6 +147,7 @@ impl Inputs {
         }
         let data = match &source {
             Source::Folder { listing, .. } => listing.fingerprint(),
+            Source::Listed(listed) => listed.fingerprint().to_owned(),
             _ => "world".to_owned(),
         };
         let identity = experiment.identity(&model, &data, &device_kind(backend, spec.precision()))?;
@@ -171,6 +181,7 @@ impl Inputs {
             let (task, resized_from) = for_model(task, preprocess);
             Ok((task, resized_from, None))
         };
+        let mut listed = None;
         let (task, resized_from, report) = match self.source {
             Source::World { strength, size } => of_world(bias_task(strength, spec.seed, size))?,
             Source::WorldBaseToNovel { size } => of_world(base_to_novel_task(spec.seed, size))?,
@@ -186,7 +197,16 @@ impl Inputs {
                 let LoadedFolder { task, originals, report } =
                     folders::load(&listing, preprocess, IMAGE_MEMORY, &tell)?;
                 let originals: Box<dyn Originals> = Box::new(originals);
-                (Task { templates, ..task }, Some(originals), Some(report))
+                (Task { templates, ..task }, Some(originals), Some(DataReport::Folder(report)))
+            }
+            Source::Listed(source) => {
+                let (names, templates) = source.words();
+                tokenize(&pretrained, &names, templates)?;
+                readable(&names, templates)?;
+                let tell = |done, total| progress(Progress::Data { done, total });
+                let LoadedSource { task, originals, report, parts } = source.load(preprocess, &tell)?;
+                listed = Some(parts);
+                (task, Some(originals), Some(report))
             }
         };
         let Self { identity, backend, commit, .. } = self;
@@ -198,6 +218,7 @@ impl Inputs {
             task,
             resized_from,
             report,
+            listed,
             identity,
             device_kind,
             commit,
@@ -251,7 +272,9 @@ pub struct Materials {
     /// The training images before they were resized, where they are not those of `task`.
     pub resized_from: Option<Box<dyn Originals>>,
     /// What was skipped or odd among images on disk.
-    pub report: Option<FolderReport>,
+    pub report: Option<DataReport>,
+    /// What a protocol brings besides the task.
+    pub listed: Option<ListedParts>,
     /// Identity of the experiment.
     pub identity: String,
     /// Device kind and precision.
@@ -287,6 +310,7 @@ impl Materials {
             task,
             resized_from: None,
             report: None,
+            listed: None,
             identity: card.experiment.clone(),
             device_kind: device_kind(backend, spec.precision()),
             commit: None,

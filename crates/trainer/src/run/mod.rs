@@ -9,7 +9,9 @@ mod build_masks;
 mod build_prompts;
 mod data_size;
 mod ensemble;
+mod evaluation;
 pub mod importance;
+mod listed;
 mod materials;
 mod outcome;
 mod resumable;
@@ -25,26 +27,25 @@ pub use adapted::{AdaptError, AdaptedClassifier, AdaptedModel, ModelPaths};
 pub use adapted_scores::{MixtureError, MixtureScores, Space, mixtures, scores};
 pub use data_size::DataSize;
 pub use ensemble::EnsembleScores;
+pub use listed::{DataReport, ListedError, ListedParts};
 pub use materials::{DataError, Inputs, Materials};
 pub use outcome::{Outcome, OutcomeError, SplitScores};
 
-use ensemble::{Other, Sweep};
-use outcome::Evaluation;
+use evaluation::Trained;
 use resumable::Earlier;
 
 use crate::adapter::{Activations, Adapter, AdapterCard, AdapterError, FORMAT};
 use crate::batches::{BatchSource, ImageSet, Sampler};
 use crate::checkpoint::CheckpointError;
 use crate::class_texts::TextError;
-use crate::evaluate::{logits_of, score};
-use crate::experiment::{EnsembleSpace, Experiment, ExperimentSpec};
+use crate::experiment::Experiment;
 use crate::files;
 use crate::method::Method;
 use crate::methods::adaptation::LowRankError;
 use crate::methods::prompts::PromptError;
 use crate::methods::{MaskError, ProbeError};
 use crate::parameters::Parameters;
-use crate::recorder::{RecordError, Recorder};
+use crate::recorder::RecordError;
 use crate::training::{TrainError, TrainingConfig};
 
 /// Why a run did not finish.
@@ -255,6 +256,9 @@ impl Run<'_> {
         let fixed = stages::trained_before(self, control)?;
         let recipe = experiment.canonical_toml()?;
         outcome::write_text(&folder.join("experiment.toml"), &recipe)?;
+        if let Some(listed) = &materials.listed {
+            outcome::write_text(&folder.join("shots.txt"), &listed.sampled.text())?;
+        }
         let mut work = Earlier::find(folder, identity, device, control)?;
         let spent = work.seconds();
 
@@ -272,7 +276,7 @@ impl Run<'_> {
         let trained = Trained { spec: experiment.spec(), method: method.as_ref(), parameters: &parameters };
         let preprocess = materials.preprocess();
         let image_set = |images| ImageSet { images, preprocess, device };
-        let evaluation = evaluate(&trained, materials, &image_set, &mut work.recorder, control.progress)?;
+        let evaluation = trained.evaluate(materials, &image_set, &mut work.recorder, control.progress)?;
         if !parameters.is_empty() {
             let config = &materials.pretrained.config;
             let card = AdapterCard {
@@ -334,62 +338,4 @@ fn build_and_train(
     let sampler = Sampler { images, originals: materials.originals(), seed: spec.seed, batch, augmentation };
     let parameters = train(method.as_mut(), &sampler, config)?;
     Ok((method, parameters))
-}
-
-/// What training ended with.
-struct Trained<'a> {
-    spec: &'a ExperimentSpec,
-    method: &'a dyn Method,
-    parameters: &'a Parameters,
-}
-
-fn evaluate<'a>(
-    trained: &Trained<'_>,
-    materials: &'a Materials,
-    image_set: &dyn Fn(&'a regulus_datasets::LabelledImages) -> ImageSet<'a>,
-    recorder: &mut Recorder,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Evaluation, RunError> {
-    let Trained { spec, method, parameters } = *trained;
-    let total = materials.task.tests.len();
-    let mut splits = Vec::with_capacity(total);
-    let mut sweep = Sweep::new(spec.ensemble.as_ref());
-    for (done, split) in materials.task.tests.iter().enumerate() {
-        progress(Progress::Evaluation { done, total });
-        let began = Instant::now();
-        let class_names = materials.task.class_names_of(split);
-        let images = image_set(&split.images);
-        let renamed = if split.class_names.is_none() {
-            None
-        } else if spec.reads_class_names() {
-            Some(build::method(spec, materials, class_names, None, &Parameters::default())?)
-        } else {
-            return Err(RunError::Classes { split: split.name.clone(), method: spec.label() });
-        };
-        let method = renamed.as_deref().unwrap_or(method);
-        let logits = logits_of(method, parameters, &images);
-        if logits.iter().any(|logit| !logit.is_finite()) {
-            return Err(RunError::NonFinite { split: split.name.clone() });
-        }
-        let scores = score(&logits, &split.images.labels, class_names.len());
-        recorder.score(&split.name, "accuracy", scores.accuracy)?;
-        recorder.score(&split.name, "mean_class_accuracy", scores.mean_class_accuracy)?;
-        if scores.lacks_a_class() {
-            recorder.score(&split.name, "mean_class_accuracy_official", f64::NAN)?;
-        }
-        if let Some(space) = sweep.space() {
-            let other = match space {
-                EnsembleSpace::Logits => {
-                    let zero_shot = build::zero_shot(materials, class_names)?;
-                    Other::Logits(logits_of(&zero_shot, &zero_shot.parameters(), &images))
-                }
-                EnsembleSpace::Weights => Other::Weights { method, trained: parameters, images: &images },
-            };
-            sweep.add(split, class_names.len(), &logits, &other, recorder)?;
-        }
-        recorder.timing(&format!("evaluation {}", split.name), began)?;
-        splits.push(SplitScores { split: split.name.clone(), images: split.images.len(), scores });
-    }
-    progress(Progress::Evaluation { done: total, total });
-    Ok(Evaluation { splits, ensemble: sweep.finish() })
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{EnsembleScores, Materials};
+use crate::details::{Calibration, Details};
 use crate::evaluate::Scores;
 use crate::experiment::{Experiment, RESULTS_VERSION};
 
@@ -41,6 +42,9 @@ pub struct SplitScores {
     pub images: usize,
     /// The scores.
     pub scores: Scores,
+    /// What else was measured; absent in older outcomes and for mixtures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Details>,
 }
 
 /// The result of one run.
@@ -74,6 +78,12 @@ pub struct Outcome {
     /// What the method says of its trained parameters; see [`Method::facts`](crate::method::Method::facts).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, f64>,
+    /// The temperature of the scaled calibration errors, where one was fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// The sha256 of the run's `shots.txt`, for data under a protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled_sha256: Option<String>,
     /// Scores of the mixtures with the zero-shot model, in the order of the experiment's shares.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ensemble: Vec<EnsembleScores>,
@@ -83,6 +93,7 @@ pub struct Outcome {
 pub(super) struct Evaluation {
     pub splits: Vec<SplitScores>,
     pub ensemble: Vec<EnsembleScores>,
+    pub calibration: Option<Calibration>,
 }
 
 impl Outcome {
@@ -108,6 +119,8 @@ impl Outcome {
             seconds,
             splits: evaluation.splits,
             ensemble: evaluation.ensemble,
+            calibration: evaluation.calibration,
+            sampled_sha256: materials.listed.as_ref().map(|listed| listed.sampled.sha256()),
             facts: BTreeMap::new(),
         }
     }

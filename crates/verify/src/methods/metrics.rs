@@ -1,16 +1,15 @@
 //! Metrics of recorded logits. What they should be stands in the notes.
 
-use super::agreement::widest;
 use super::notes::Notes;
 use crate::checks::Checks;
 use crate::error::CaseError;
 use crate::recorded::Recorded;
 use crate::report::Row;
-use burn::tensor::{Device, Tensor};
+use regulus_trainer::calibration::{BINS, binned, confidences};
 use regulus_trainer::comparison::harmonic_mean;
 use regulus_trainer::metrics::{
-    AbsentClasses, ConfusionMatrix, SeedSummary, accuracy, calibration_error, class_accuracies,
-    confidence_bins, hits, macro_f1, mean_class_accuracy, predictions,
+    AbsentClasses, ConfusionMatrix, SeedSummary, accuracy, calibration_error, class_accuracies, hits,
+    macro_f1, mean_class_accuracy, predictions,
 };
 use serde_json::Value;
 
@@ -18,8 +17,6 @@ use serde_json::Value;
 const COUNTED: f64 = 1e-9;
 /// Of probabilities; the reference computes them in f32.
 const PROBABILITY: f64 = 1e-6;
-/// Bins of the expected calibration error.
-const BINS: usize = 15;
 
 /// Whether the case records logits with metrics in its notes.
 pub(crate) fn recognises(io: &Recorded, notes: &Notes) -> bool {
@@ -27,15 +24,10 @@ pub(crate) fn recognises(io: &Recorded, notes: &Notes) -> bool {
         && notes.list("cases").is_ok_and(|cases| cases.iter().any(|case| case["confusion_counts"].is_array()))
 }
 
-pub(crate) fn run(
-    io: &Recorded,
-    notes: &Notes,
-    device: &Device,
-    rows: &mut Vec<Row>,
-) -> Result<(), CaseError> {
+pub(crate) fn run(io: &Recorded, notes: &Notes, rows: &mut Vec<Row>) -> Result<(), CaseError> {
     let mut checks = Checks::new(io, "", rows);
     for case in notes.list("cases")? {
-        setting(&mut checks, notes, case, device)?;
+        setting(&mut checks, notes, case)?;
     }
     if let Ok(triples) = notes.list("harmonic_mean") {
         let column = |index: usize| -> Vec<f64> {
@@ -57,11 +49,10 @@ pub(crate) fn run(
     Ok(())
 }
 
-fn setting(checks: &mut Checks<'_>, notes: &Notes, case: &Value, device: &Device) -> Result<(), CaseError> {
+fn setting(checks: &mut Checks<'_>, notes: &Notes, case: &Value) -> Result<(), CaseError> {
     let io = checks.recorded;
     let (key, classes) = (notes.text_in(case, "key")?, notes.size_in(case, "classes")?);
-    let recorded_logits = format!("{key}.logits");
-    let logits: Vec<f32> = io.flat(&recorded_logits)?.into_iter().map(|value| value as f32).collect();
+    let logits: Vec<f32> = io.flat(&format!("{key}.logits"))?.into_iter().map(|value| value as f32).collect();
     let labels: Vec<usize> =
         io.flat(&format!("{key}.labels"))?.into_iter().map(|label| label as usize).collect();
     let predicted = predictions(&logits, classes);
@@ -100,8 +91,7 @@ fn setting(checks: &mut Checks<'_>, notes: &Notes, case: &Value, device: &Device
     }
     confusion(checks, key, case, &ConfusionMatrix::of(&predicted, &labels));
 
-    let logits: Tensor<2> = io.tensor_as(&recorded_logits, device, widest(device))?;
-    let bins = confidence_bins(logits, &labels, BINS);
+    let bins = binned(&confidences(&logits, &labels, classes, 1.0), BINS);
     if !case["ece15"].is_null() {
         let expected = notes.number_in(case, "ece15")?;
         checks.values(&format!("{key}.ece15"), &[calibration_error(&bins)], &[expected], PROBABILITY);

@@ -40,7 +40,7 @@ pub(crate) fn run(
     } else if gpa::recognises(&io) {
         gpa::run(&io, &notes, rows)
     } else if metrics::recognises(&io, &notes) {
-        metrics::run(&io, &notes, device, rows)
+        metrics::run(&io, &notes, rows)
     } else if lbfgs::recognises(&io) {
         lbfgs::run(&io, &notes, rows)
     } else if io.has("loss") || io.has("out.logits") {

@@ -39,6 +39,7 @@ fn materials(residual: bool, device: &Device) -> Materials {
         task: base_to_novel_task(3, TestSize { images: 20, set: TestSet::Development }),
         resized_from: None,
         report: None,
+        listed: None,
         identity: "test".into(),
         device_kind: "cpu-f32".into(),
         commit: None,

@@ -1,4 +1,7 @@
-//! Data sets in miniature: the exact folders and files, with rendered images of a few pixels.
+//! Data sets in miniature: the exact folders and files, with rendered images of a few pixels. Shared by the tests of
+//! this crate and those of the command line.
+
+pub mod cifar_binary;
 
 use std::path::{Path, PathBuf};
 
@@ -128,8 +131,8 @@ impl Disk {
                     }
                 }
             }
-            PublishedLayout::Cifar10 => super::cifar::ten_binary(self, folder),
-            PublishedLayout::Cifar100 => super::cifar::hundred_binary(self, folder),
+            PublishedLayout::Cifar10 => cifar_binary::ten_binary(self, folder),
+            PublishedLayout::Cifar100 => cifar_binary::hundred_binary(self, folder),
         }
     }
 
