@@ -11,6 +11,8 @@ mod cifar;
 mod dassl;
 mod hostile;
 mod layouts;
+mod loader;
+mod loader_cache;
 mod miniature;
 mod mutations;
 mod protocols;
