@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    check, data, eval, export, importance, predict, pretrain, reproduce, run_experiment, train, verify,
+    bench, check, data, eval, export, importance, predict, pretrain, reproduce, run_experiment, train, verify,
 };
 use failure::Failure;
 
@@ -56,6 +56,9 @@ enum Command {
     Data(data::Command),
     /// Run recorded cases of the reference implementations again and compare every tensor
     Verify(verify::Arguments),
+    /// Measure how fast parts of Regulus are on this machine
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Format, lint, document and test: what has to pass before a change lands
     Check,
     /// One experiment of a suite, as a process of its own
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Pretrain(arguments) => pretrain::run(&arguments),
         Command::Data(command) => data::run(&command),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Bench(command) => bench::run(&command),
         Command::Check => check::run(),
         Command::RunExperiment(arguments) => run_experiment::run(&arguments),
     };

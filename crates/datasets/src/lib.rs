@@ -6,6 +6,7 @@ pub mod folders;
 mod labelled;
 mod lines;
 pub mod listing;
+pub mod loader;
 pub mod manifest;
 mod originals;
 pub mod protocol;

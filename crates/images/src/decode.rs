@@ -4,6 +4,7 @@
 
 mod cmyk;
 mod error;
+mod jpeg;
 mod orientation;
 mod read;
 mod samples;
@@ -11,9 +12,10 @@ mod stored;
 
 pub use error::{DecodeError, FileError};
 
-use crate::{NativeImage, Oddity, RgbImage};
+use crate::{NativeImage, Oddity, RgbImage, jpeg_markers};
+use image::{ImageFormat, ImageReader};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -93,10 +95,26 @@ pub fn decode_file(path: &Path) -> Result<Decoded, FileError> {
         .map_err(|cause| FileError { path: path.to_path_buf(), cause })
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(DecodeError::Unreadable)?;
+/// The bytes of a file, to be decoded by [`decode`].
+///
+/// # Errors
+/// [`DecodeError::Unreadable`], and [`DecodeError::FileTooLarge`] beyond [`MAX_FILE_BYTES`].
+pub fn read_file(path: &Path) -> Result<Vec<u8>, DecodeError> {
+    let file = File::open(path).map_err(DecodeError::Unreadable)?;
+    let length = file.metadata().map_or(0, |metadata| metadata.len()).min(MAX_FILE_BYTES);
+    let mut bytes = Vec::with_capacity(length as usize + 1);
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(DecodeError::Unreadable)?;
     if bytes.len() as u64 > MAX_FILE_BYTES { Err(DecodeError::FileTooLarge) } else { Ok(bytes) }
+}
+
+/// Width and height that the header of a file announces: what [`decode`] will reserve memory for. `None` where it
+/// cannot be read.
+pub fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
+    match image::guess_format(bytes).ok()? {
+        ImageFormat::Jpeg => jpeg_markers::size(bytes),
+        format => {
+            let header = || ImageReader::with_format(Cursor::new(bytes), format).into_dimensions().ok();
+            catch_unwind(AssertUnwindSafe(header)).ok()?
+        }
+    }
 }

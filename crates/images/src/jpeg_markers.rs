@@ -23,7 +23,7 @@ pub(crate) fn survey(bytes: &[u8]) -> JpegMarkers {
             END_OF_IMAGE => return JpegMarkers { complete: true, ..found },
             // Markers without a segment: restarts (also inside of scans) and the start of the file.
             0x01 | 0xd0..=0xd7 | START_OF_IMAGE => continue,
-            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
+            _ if starts_frame(marker) => {
                 // Length (2), precision (1), height (2), width (2), then the number of components.
                 found.components = rest.get(7).copied().unwrap_or(0);
             }
@@ -38,11 +38,37 @@ pub(crate) fn survey(bytes: &[u8]) -> JpegMarkers {
     found
 }
 
+/// Width and height from the first frame header.
+pub(crate) fn size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let mut rest = bytes;
+    loop {
+        let (marker, after) = next_marker(rest)?;
+        rest = after;
+        let &[high, low, _, top, bottom, left, right] = match marker {
+            0x01 | 0xd0..=0xd7 | START_OF_IMAGE => continue,
+            END_OF_IMAGE => return None,
+            _ => rest.first_chunk::<7>()?,
+        };
+        if starts_frame(marker) {
+            let side = |high, low| u32::from(u16::from_be_bytes([high, low]));
+            return Some((side(left, right), side(top, bottom)));
+        }
+        rest = rest.get(usize::from(u16::from_be_bytes([high, low])).max(2)..)?;
+    }
+}
+
+/// Whether a frame header follows the marker.
+fn starts_frame(marker: u8) -> bool {
+    matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc)
+}
+
 /// The next marker code and the bytes behind it. Compressed data before it are skipped: in them, 0xff
 /// is always followed by 0.
 fn next_marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
-    let at = bytes.windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff))?;
-    Some((*bytes.get(at + 1)?, bytes.get(at + 2..)?))
+    memchr::memchr_iter(0xff, bytes).find_map(|at| match bytes.get(at + 1..)? {
+        [0x00 | 0xff, ..] | [] => None,
+        [marker, after @ ..] => Some((*marker, after)),
+    })
 }
 
 #[cfg(test)]
@@ -65,6 +91,13 @@ mod tests {
         let mut with_trailing_bytes = file(3);
         with_trailing_bytes.extend([0; 9]);
         assert_eq!(survey(&with_trailing_bytes), JpegMarkers { components: 3, complete: true });
+    }
+
+    #[test]
+    fn the_size_is_that_of_the_frame_header() {
+        assert_eq!(size(&file(3)), Some((1, 1)));
+        assert_eq!(size(&[0xff, 0xd8, 0xff, 0xc2, 0, 8, 8, 1, 2, 3, 4, 1]), Some((0x0304, 0x0102)));
+        assert_eq!(size(&[0xff, 0xd8, 0xff, 0xd9]), None);
     }
 
     #[test]

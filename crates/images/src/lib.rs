@@ -14,7 +14,7 @@ pub mod random;
 
 pub use decode::{
     DecodeError, DecodeOptions, Decoded, FileError, MAX_FILE_BYTES, MAX_PIXELS, SixteenBitGray, decode,
-    decode_file, decode_native, decode_with,
+    decode_file, decode_native, decode_with, dimensions, read_file,
 };
 pub use native::NativeImage;
 pub use oddity::Oddity;

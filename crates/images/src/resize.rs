@@ -12,7 +12,6 @@ pub(crate) use gray16::resize_gray16;
 pub(crate) use nearest::resize_nearest;
 
 use crate::RgbImage;
-use crate::rgb_image::cut;
 use passes::{Part, along_columns, along_rows};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -89,14 +88,26 @@ pub(crate) fn resize_bytes<const CHANNELS: usize>(
     from: (usize, usize),
     window: &Window,
 ) -> Vec<u8> {
+    resize_part::<CHANNELS>(pixels, from.0, from, window)
+}
+
+/// [`resize_bytes`] of a part of `from` pixels, where it lies: it starts with the first of `pixels`, in an image that
+/// is `width` pixels wide.
+pub(crate) fn resize_part<const CHANNELS: usize>(
+    pixels: &[u8],
+    width: usize,
+    from: (usize, usize),
+    window: &Window,
+) -> Vec<u8> {
+    let stride = width * CHANNELS;
     if window.size == from {
-        return cut(pixels, CHANNELS, from.0, &window.columns, &window.rows);
+        return Part::new(pixels, stride, CHANNELS, &window.columns, &window.rows).to_vec();
     }
     let mut horizontal = AxisWeights::new(from.0, window.size.0, window.columns.clone(), window.filter);
     let mut vertical = AxisWeights::new(from.1, window.size.1, window.rows.clone(), window.filter);
     let (used_columns, used_rows) = (horizontal.rebase(), vertical.rebase());
     let (horizontal, vertical) = (horizontal.fixed_point(), vertical.fixed_point());
-    let used = Part::new(pixels, from.0 * CHANNELS, CHANNELS, &used_columns, &used_rows);
+    let used = Part::new(pixels, stride, CHANNELS, &used_columns, &used_rows);
     if window.order.columns_come_first(from, window.size) {
         let between = along_columns(used, &vertical);
         along_rows::<CHANNELS>(Part::whole(&between, used_columns.len() * CHANNELS), &horizontal)

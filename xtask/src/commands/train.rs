@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use regulus_trainer::details::{Calibration, WorstGroup};
 use regulus_trainer::experiment::EnsembleSpace;
-use regulus_trainer::run::{self, Control, Outcome as RunOutcome, Progress};
+use regulus_trainer::run::{self, Control, Outcome as RunOutcome, Progress, SplitScores};
 
 use crate::commit;
 use crate::cost::Cost;

@@ -11,6 +11,8 @@ mod cifar;
 mod dassl;
 mod hostile;
 mod layouts;
+mod loader;
+mod loader_cache;
 #[path = "../miniature/mod.rs"]
 mod miniature;
 mod mutations;

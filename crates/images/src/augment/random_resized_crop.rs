@@ -2,8 +2,8 @@
 //! models shares (Szegedy et al. 2015, section 6).
 
 use crate::random::Stream;
-use crate::rgb_image::cut;
-use crate::{Filter, RgbImage, resize};
+use crate::resize::{Window, resize_part};
+use crate::{Filter, PassOrder, RgbImage};
 
 /// Cuts out a part of random area and shape at a random place and resizes it to a square (torchvision's
 /// `RandomResizedCrop`).
@@ -41,8 +41,17 @@ impl RandomResizedCrop {
     /// The changed image, `side` x `side` pixels.
     pub fn apply(&self, image: &RgbImage, stream: &mut Stream) -> RgbImage {
         let CropBox { left, top, width, height } = self.draw(image.width, image.height, stream);
-        let pixels = cut(&image.pixels, 3, image.width, &(left..left + width), &(top..top + height));
-        resize(&RgbImage { width, height, pixels }, self.side, self.side, self.filter)
+        let side = self.side.max(1);
+        let window = Window {
+            size: (side, side),
+            columns: 0..side,
+            rows: 0..side,
+            filter: self.filter,
+            order: PassOrder::default(),
+        };
+        let pixels = &image.pixels[(top * image.width + left) * 3..];
+        let pixels = resize_part::<3>(pixels, image.width, (width, height), &window);
+        RgbImage { width: side, height: side, pixels }
     }
 
     /// The part of an image of `width` x `height` pixels that is kept (torchvision's `get_params`): an area that is
@@ -91,6 +100,7 @@ fn rounded(value: f64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resize;
 
     const DEFAULT: RandomResizedCrop = RandomResizedCrop {
         scale: (0.08, 1.0),

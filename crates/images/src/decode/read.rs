@@ -4,10 +4,10 @@ use super::error::from_image_error;
 use super::orientation::upright;
 use super::samples::SampleLayout;
 use super::stored::Stored;
-use super::{DecodeError, DecodeOptions, Decoded, MAX_PIXELS, SixteenBitGray, cmyk};
+use super::{DecodeError, DecodeOptions, Decoded, MAX_PIXELS, SixteenBitGray, cmyk, jpeg};
 use crate::native::Samples;
 use crate::{NativeImage, Oddity, jpeg_markers};
-use image::codecs::{bmp, gif, jpeg, png, tiff, webp};
+use image::codecs::{self, bmp, gif, png, tiff, webp};
 use image::metadata::Orientation;
 use image::{AnimationDecoder, ExtendedColorType, ImageDecoder, ImageFormat, Limits};
 use std::io::Cursor;
@@ -31,17 +31,19 @@ pub(super) fn read(
             reader(Stored::in_png(bytes)).read(decoder, animated)
         }
         ImageFormat::Jpeg => {
-            let decoder = jpeg::JpegDecoder::new(content).map_err(failed)?;
             let markers = jpeg_markers::survey(bytes);
             if !markers.complete {
+                // What is wrong with the headers says more than that the end is missing.
+                codecs::jpeg::JpegDecoder::new(content).map_err(failed)?;
                 return Err(DecodeError::Truncated { format: name(format) });
             }
             let reader = reader(Stored::AsDelivered);
             if markers.components == 4 {
-                reader.read_inks(bytes, decoder)
-            } else {
-                reader.read(decoder, None)
+                return reader.read_inks(bytes, codecs::jpeg::JpegDecoder::new(content).map_err(failed)?);
             }
+            let jpeg = jpeg::read(bytes)?;
+            let oddities = Vec::from_iter(jpeg.rotated.then_some(Oddity::ExifRotated));
+            reader.decoded(jpeg.size, Samples::Rgb(jpeg.pixels), oddities)
         }
         ImageFormat::Gif => {
             let decoder = gif::GifDecoder::new(content.clone()).map_err(failed)?;
