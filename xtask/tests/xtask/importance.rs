@@ -81,7 +81,7 @@ fn wrong_requests_are_refused_before_any_work() {
     let refused = |arguments: &[&str], parts: &[&str]| {
         importance(folder.path(), arguments).refused().naming(parts);
     };
-    refused(&["--by", "delta", "--method", "r-amt"], &["r-mt does not train all weights", "finetune"]);
+    refused(&["--by", "delta", "--method", "r-amt"], &["r-amt does not train all weights", "finetune"]);
     refused(&["--by", "delta", "--method", "finetnue"], &["did you mean `finetune`?"]);
     refused(&["--by", "delta", "--batch", "4"], &["--batch", "training.batch"]);
     refused(&["--by", "grad", "--method", "finetune"], &["--method", "--by delta"]);
