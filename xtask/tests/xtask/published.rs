@@ -172,6 +172,7 @@ fn a_published_suite_runs_what_is_there_and_sets_paper_and_ours_side_by_side() {
         tasks.food101 = { kind = "published", name = "food101", protocol = "base-to-novel:2" }
         methods.zero-shot = { name = "zero-shot" }
         recipes.tuned = "recipes/methods/coop.toml"
+        variants.anywhere = { of = "tuned", set = ["method.template=a photo of a {}."] }
         [paper]
         table = "promptsrc/base-to-novel"
         rows = { zero-shot = "CLIP" }
@@ -180,12 +181,12 @@ fn a_published_suite_runs_what_is_there_and_sets_paper_and_ours_side_by_side() {
         task = "eurosat"
         once = ["zero-shot"]
         methods = ["coop"]
-        of = { coop = "tuned" }
+        of = { coop = "anywhere" }
         [[runs]]
         task = "dtd"
         once = ["zero-shot"]
         methods = ["coop"]
-        of = { coop = "tuned" }
+        of = { coop = "anywhere" }
     "#;
     let third = "[[runs]]\ntask = \"food101\"\nonce = [\"zero-shot\"]\nmethods = []\n";
     let path = disk.root().join("three.toml");

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Faults;
 use super::mask_specs::TEMPERATURES;
-use super::prompt_specs::vectors;
+use super::prompt_specs::{template, vectors};
 use crate::methods::prompts::{ContextStart, ProjectionSettings};
 
 /// ProGrad: a context whose gradient loses what opposes the zero-shot prediction.
@@ -16,6 +16,9 @@ pub struct ProgradSpec {
     /// What they start from: `words` or `random` (default `words`). Where there are more vectors than words, the words
     /// take the last places, and the others start at 0.
     pub start: ContextStart,
+    /// Text in which the vectors stand before the class name (default: the first template of the data).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// Share of the opposed component that is removed (default 1).
     pub lambda: f64,
     /// Softening of both distributions (default 1).
@@ -25,13 +28,14 @@ pub struct ProgradSpec {
 impl Default for ProgradSpec {
     fn default() -> Self {
         let ProjectionSettings { lambda, temperature } = ProjectionSettings::default();
-        Self { vectors: 16, start: ContextStart::Words, lambda, temperature }
+        Self { vectors: 16, start: ContextStart::Words, template: None, lambda, temperature }
     }
 }
 
 impl ProgradSpec {
     pub(super) fn check(&self, faults: &mut Faults) {
         vectors(faults, "method.vectors", self.vectors);
+        template(faults, self.template.as_ref());
         faults.share("method.lambda", self.lambda);
         let (temperature, ends) = (self.temperature, (TEMPERATURES.start(), TEMPERATURES.end()));
         let message = format!("is {temperature}; expected {} to {}", ends.0, ends.1);

@@ -21,6 +21,10 @@ pub struct CoopSpec {
     /// What they start from: `words` or `random` (default `words`).
     #[serde(default)]
     pub start: ContextStart,
+    /// Text in which the vectors stand before the class name, such as `a photo of a {}.`, whatever the templates of the data
+    /// say (default: the first of them).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
 }
 
 /// KgCoOp: CoOp whose text features stay near those of the hand-written prompts.
@@ -33,6 +37,10 @@ pub struct KgcoopSpec {
     /// What they start from (default `words`).
     #[serde(default)]
     pub start: ContextStart,
+    /// Text in which the vectors stand before the class name, such as `a photo of a {}.`, whatever the templates of the data
+    /// say (default: the first of them).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// Factor on the distance (default 8).
     #[serde(default = "eight")]
     pub weight: f64,
@@ -51,6 +59,10 @@ pub struct CocoopSpec {
     /// What the vectors start from (default `words`).
     #[serde(default)]
     pub start: ContextStart,
+    /// Text in which the vectors stand before the class name, such as `a photo of a {}.`, whatever the templates of the data
+    /// say (default: the first of them).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
 }
 
 /// Visual prompt tuning: prompts of the image tower alone; shallow in one layer.
@@ -74,6 +86,10 @@ pub struct IvlpSpec {
     /// What the text's first layer starts from (default `words`).
     #[serde(default)]
     pub start: ContextStart,
+    /// Text in which the vectors stand before the class name, such as `a photo of a {}.`, whatever the templates of the data
+    /// say (default: the first of them).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
 }
 
 /// MaPLe: prompts of the text tower and their linear images in the image tower.
@@ -89,6 +105,10 @@ pub struct MapleSpec {
     /// What the text's first layer starts from (default `words`).
     #[serde(default)]
     pub start: ContextStart,
+    /// Text in which the vectors stand before the class name, such as `a photo of a {}.`, whatever the templates of the data
+    /// say (default: the first of them).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
 }
 
 /// Which templates write the frozen text features.
@@ -131,6 +151,10 @@ pub struct PromptsrcSpec {
     /// What the text's first layer starts from (default `words`).
     #[serde(default)]
     pub start: ContextStart,
+    /// Text in which the vectors stand before the class name, such as `a photo of a {}.`, whatever the templates of the data
+    /// say (default: the first of them).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// Factor on the text features' agreement, 0 to switch it off (default 25).
     #[serde(default = "twenty_five")]
     pub text_weight: f64,
@@ -181,6 +205,11 @@ pub(super) fn vectors(faults: &mut Faults, key: &str, count: usize) {
     faults.require(fits, key, format!("is {count}; expected 1 to {MOST_VECTORS}"));
 }
 
+/// The text around learned vectors.
+pub(super) fn template(faults: &mut Faults, given: Option<&String>) {
+    given.iter().for_each(|template| faults.templates("method.template", std::slice::from_ref(*template)));
+}
+
 /// The prompts of one tower; `layers = 0` leaves it without.
 fn depth(faults: &mut Faults, key: &str, depth: Depth) {
     let many = MOST_VECTORS;
@@ -198,12 +227,14 @@ fn either(faults: &mut Faults, image: Depth, text: Depth) {
 
 impl CoopSpec {
     pub(super) fn check(&self, faults: &mut Faults) {
+        template(faults, self.template.as_ref());
         vectors(faults, "method.vectors", self.vectors);
     }
 }
 
 impl KgcoopSpec {
     pub(super) fn check(&self, faults: &mut Faults) {
+        template(faults, self.template.as_ref());
         vectors(faults, "method.vectors", self.vectors);
         faults.not_negative("method.weight", self.weight);
     }
@@ -211,6 +242,7 @@ impl KgcoopSpec {
 
 impl CocoopSpec {
     pub(super) fn check(&self, faults: &mut Faults) {
+        template(faults, self.template.as_ref());
         vectors(faults, "method.vectors", self.vectors);
         if let Some(hidden) = self.hidden {
             vectors(faults, "method.hidden", hidden);
@@ -227,6 +259,7 @@ impl VptSpec {
 
 impl IvlpSpec {
     pub(super) fn check(&self, faults: &mut Faults) {
+        template(faults, self.template.as_ref());
         depth(faults, "method.image", self.image);
         depth(faults, "method.text", self.text);
         either(faults, self.image, self.text);
@@ -235,6 +268,7 @@ impl IvlpSpec {
 
 impl MapleSpec {
     pub(super) fn check(&self, faults: &mut Faults) {
+        template(faults, self.template.as_ref());
         vectors(faults, "method.layers", self.layers);
         vectors(faults, "method.vectors", self.vectors);
     }
@@ -242,6 +276,7 @@ impl MapleSpec {
 
 impl PromptsrcSpec {
     pub(super) fn check(&self, faults: &mut Faults) {
+        template(faults, self.template.as_ref());
         depth(faults, "method.image", self.image);
         depth(faults, "method.text", self.text);
         either(faults, self.image, self.text);

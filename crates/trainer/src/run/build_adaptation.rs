@@ -15,7 +15,7 @@ use crate::methods::adaptation::{
     Adaptation, Bottleneck, Cache, CacheSettings, Classifier, Composition, LowRank, LowRankSettings, Placed,
     WholeTower,
 };
-use crate::methods::prompts::{ContextStart, PromptRegulariser};
+use crate::methods::prompts::PromptRegulariser;
 use crate::methods::{Masks, Regulariser, SeededDraws};
 use crate::parameters::Parameters;
 use crate::training_groups::prefix_of;
@@ -40,7 +40,7 @@ struct Cached<'a> {
 impl<'a> AdaptationBuilder<'a> {
     /// The method of the experiment on top of what earlier stages have trained, whose values are `fixed`.
     pub(super) fn build(&self, fixed: Parameters) -> Result<Adaptation, RunError> {
-        let written = self.prompts().class_prompts(0, ContextStart::Random)?.written().clone();
+        let written = self.prompts().written()?.written().clone();
         let mut composition = Composition {
             frozen: zero_shot(self.materials, self.class_names)?,
             written,

@@ -49,33 +49,35 @@ impl PromptBuilder<'_> {
     }
 
     fn coop(&self, spec: &CoopSpec) -> Result<Learned, RunError> {
-        let CoopSpec { vectors, per_class, position, start } = *spec;
-        self.context(ContextSettings { vectors, per_class, position, start }, PromptRegulariser::None)
+        let CoopSpec { vectors, per_class, position, start, .. } = *spec;
+        let settings = ContextSettings { vectors, per_class, position, start };
+        self.context(spec.template.as_deref(), settings, PromptRegulariser::None)
     }
 
     fn kgcoop(&self, spec: &KgcoopSpec) -> Result<Learned, RunError> {
-        let KgcoopSpec { vectors, start, weight } = *spec;
+        let KgcoopSpec { vectors, start, weight, .. } = *spec;
         let hand_written = self.frozen_texts(&TemplatesSpec::Set(TemplateSet::Single))?;
         let settings = ContextSettings { vectors, per_class: false, position: NamePosition::End, start };
-        self.context(settings, PromptRegulariser::KnowledgeGuided { weight, hand_written })
+        let regulariser = PromptRegulariser::KnowledgeGuided { weight, hand_written };
+        self.context(spec.template.as_deref(), settings, regulariser)
     }
 
     pub(super) fn prograd(&self, spec: &ProgradSpec) -> Result<ProjectedContext, RunError> {
-        let ProgradSpec { vectors, start, lambda, temperature } = *spec;
-        let Materials { pretrained, task, .. } = self.materials;
-        let template = task.templates.first().map_or("{}", String::as_str);
+        let ProgradSpec { vectors, start, lambda, temperature, .. } = *spec;
+        let pretrained = &self.materials.pretrained;
+        let template = self.template(spec.template.as_deref());
         let words = tokenize_with_room(pretrained, self.class_names, template, 0)?.words;
         let longer = start == ContextStart::Words && vectors > words;
         let padded = match longer {
             true => {
-                let written = self.class_prompts(0, start)?;
+                let written = self.class_prompts(template, 0, start)?;
                 Some(ProjectedContext::words_behind_zeros(&written, words, vectors)?)
             }
             false => None,
         };
         let start = if longer { ContextStart::Random } else { start };
         let settings = ContextSettings { vectors, per_class: false, position: NamePosition::End, start };
-        let prompts = self.class_prompts(vectors, start)?;
+        let prompts = self.class_prompts(template, vectors, start)?;
         let context = ContextPrompts::new(&pretrained.clip, prompts, settings, self.seed)?;
         let hand_written = self.frozen_texts(&TemplatesSpec::Set(TemplateSet::Single))?;
         let settings = ProjectionSettings { lambda, temperature };
@@ -90,25 +92,28 @@ impl PromptBuilder<'_> {
         let clip = &self.materials.pretrained.clip;
         let hidden = spec.hidden.unwrap_or(clip.embed_dim() / 16).max(1);
         let settings = ConditionalSettings { vectors: spec.vectors, hidden, start: spec.start };
-        let prompts = self.class_prompts(spec.vectors, spec.start)?;
+        let template = self.template(spec.template.as_deref());
+        let prompts = self.class_prompts(template, spec.vectors, spec.start)?;
         Ok(ConditionalContext::new(clip.clone(), prompts, settings, self.seed)?)
     }
 
     fn vpt(&self, spec: &VptSpec) -> Result<Learned, RunError> {
         let settings =
             TowerSettings { image: spec.image, text: Depth::default(), start: ContextStart::Random };
-        self.towers(settings, PromptRegulariser::None)
+        self.towers(None, settings, PromptRegulariser::None)
     }
 
     fn ivlp(&self, spec: &IvlpSpec) -> Result<Learned, RunError> {
-        let IvlpSpec { image, text, start } = *spec;
-        self.towers(TowerSettings { image, text, start }, PromptRegulariser::None)
+        let IvlpSpec { image, text, start, .. } = *spec;
+        let settings = TowerSettings { image, text, start };
+        self.towers(spec.template.as_deref(), settings, PromptRegulariser::None)
     }
 
     fn maple(&self, spec: &MapleSpec) -> Result<Learned, RunError> {
         let clip = &self.materials.pretrained.clip;
         let depth = Depth { layers: spec.layers, vectors: spec.vectors };
-        let prompts = self.class_prompts(spec.vectors, spec.start)?;
+        let template = self.template(spec.template.as_deref());
+        let prompts = self.class_prompts(template, spec.vectors, spec.start)?;
         let prompts = CoupledPrompts::new(clip, prompts, depth, spec.start, self.seed)?;
         Ok(Learned { prompts: Arc::new(prompts), regulariser: PromptRegulariser::None })
     }
@@ -118,39 +123,53 @@ impl PromptBuilder<'_> {
         let weights =
             PromptSrcWeights { text: spec.text_weight, image: spec.image_weight, logits: spec.logit_weight };
         let texts = self.frozen_texts(&spec.templates)?;
-        self.towers(
-            TowerSettings { image, text, start },
-            PromptRegulariser::SelfRegulating { weights, texts },
-        )
+        let settings = TowerSettings { image, text, start };
+        let regulariser = PromptRegulariser::SelfRegulating { weights, texts };
+        self.towers(spec.template.as_deref(), settings, regulariser)
     }
 
     fn context(
         &self,
+        template: Option<&str>,
         settings: ContextSettings,
         regulariser: PromptRegulariser,
     ) -> Result<Learned, RunError> {
         let clip = &self.materials.pretrained.clip;
-        let prompts = self.class_prompts(settings.vectors, settings.start)?;
+        let prompts = self.class_prompts(self.template(template), settings.vectors, settings.start)?;
         let prompts = ContextPrompts::new(clip, prompts, settings, self.seed)?;
         Ok(Learned { prompts: Arc::new(prompts), regulariser })
     }
 
-    fn towers(&self, settings: TowerSettings, regulariser: PromptRegulariser) -> Result<Learned, RunError> {
+    fn towers(
+        &self,
+        template: Option<&str>,
+        settings: TowerSettings,
+        regulariser: PromptRegulariser,
+    ) -> Result<Learned, RunError> {
         let clip = &self.materials.pretrained.clip;
         let vectors = if settings.text.is_some() { settings.text.vectors } else { 0 };
-        let prompts = self.class_prompts(vectors, settings.start)?;
+        let prompts = self.class_prompts(self.template(template), vectors, settings.start)?;
         let prompts = TowerPrompts::new(clip, prompts, settings, self.seed)?;
         Ok(Learned { prompts: Arc::new(prompts), regulariser })
     }
 
-    /// The classes in the first template of the data.
-    pub(super) fn class_prompts(
+    /// The classes as they are written, in the first template of the data.
+    pub(super) fn written(&self) -> Result<ClassPrompts, RunError> {
+        self.class_prompts(self.template(None), 0, ContextStart::Random)
+    }
+
+    /// The template of a method, or else the first of the data.
+    fn template<'a>(&'a self, of_method: Option<&'a str>) -> &'a str {
+        of_method.or(self.materials.task.templates.first().map(String::as_str)).unwrap_or("{}")
+    }
+
+    fn class_prompts(
         &self,
+        template: &str,
         vectors: usize,
         start: ContextStart,
     ) -> Result<ClassPrompts, RunError> {
         let pretrained = &self.materials.pretrained;
-        let template = self.materials.task.templates.first().map_or("{}", String::as_str);
         let tokens = tokenize_with_room(pretrained, self.class_names, template, vectors)?;
         if start == ContextStart::Words && vectors > tokens.words {
             return Err(PromptError::NoSharedWords { vectors, shared: tokens.words }.into());

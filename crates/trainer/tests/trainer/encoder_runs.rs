@@ -134,7 +134,7 @@ fn plain_fine_tuning_and_tes_start_alike() {
         lines.filter_map(|line| line["loss"].as_f64().or(line["value"].as_f64())).collect()
     };
     let (silent, plain) = (losses(&silent, "silent"), losses(&plain, "plain"));
-    assert_eq!(silent.len(), 3 + 2, "three losses and two scores");
+    assert_eq!(silent.len(), 3 + 5, "three losses and five scores");
     assert_eq!(silent, plain);
 }
 

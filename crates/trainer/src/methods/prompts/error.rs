@@ -37,7 +37,7 @@ pub enum PromptError {
     /// The vectors should start from words that the class prompts do not share.
     #[error(
         "{vectors} vectors should start from the words of the class prompts, which share only their first {shared}; \
-         use fewer vectors, or a random start"
+         use fewer vectors, a random start, or a template of the method that has the words (`method.template`)"
     )]
     NoSharedWords {
         /// Learned vectors.
