@@ -8,7 +8,9 @@ use crate::parameters::vacant;
 use crate::precision::Precision;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use regulus_kernels::{AttentionMask, attention, gelu_erf, gelu_tanh, layer_norm, linear, quick_gelu};
+use regulus_kernels::{
+    AttentionMask, Packing, attention, gelu_erf, gelu_tanh, layer_norm, linear, packed_attention, quick_gelu,
+};
 
 /// Where a block normalises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,11 +114,15 @@ impl Attention {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>, packing: Option<&Packing>) -> Tensor<3> {
         let weight = scope.weight("in_proj_weight", &self.in_proj_weight);
         let bias = scope.weight("in_proj_bias", &self.in_proj_bias);
         let projected = linear(x.clone(), weight, Some(bias));
-        let mixed = attention(scope.with_branch("in_proj_weight", x, projected), self.heads, self.mask);
+        let qkv = scope.with_branch("in_proj_weight", x, projected);
+        let mixed = match packing {
+            Some(packing) => packed_attention(qkv, self.heads, packing),
+            None => attention(qkv, self.heads, self.mask),
+        };
         self.out_proj.forward(mixed, &scope.enter("out_proj"))
     }
 }
@@ -172,9 +178,9 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>, packing: Option<&Packing>) -> Tensor<3> {
         let ln_1 = |x| self.ln_1.forward(x, &scope.enter("ln_1"));
-        let attn = |x| self.attn.forward(x, &scope.enter("attn"));
+        let attn = |x| self.attn.forward(x, &scope.enter("attn"), packing);
         let ln_2 = |x| self.ln_2.forward(x, &scope.enter("ln_2"));
         let mlp = |x| self.mlp.forward(x, &scope.enter("mlp"));
         match self.norm_order {
@@ -230,12 +236,38 @@ impl Transformer {
         x: Tensor<3>,
         scope: &Scope<'_>,
         input: impl Fn(usize, Tensor<3>) -> Tensor<3>,
+        observe: impl FnMut(&Tensor<3>),
+    ) -> Tensor<3> {
+        self.run(x, scope, None, input, observe)
+    }
+
+    /// The same for texts of which each position attends to what comes before it, packed into one sequence.
+    ///
+    /// # Shapes
+    /// - `x`: `[1, positions of the packing, width]`, in f32
+    /// - output: as `x`
+    pub(crate) fn forward_packed(
+        &self,
+        x: Tensor<3>,
+        scope: &Scope<'_>,
+        packing: &Packing,
+        input: impl Fn(usize, Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<3> {
+        self.run(x, scope, Some(packing), input, |_| {})
+    }
+
+    fn run(
+        &self,
+        x: Tensor<3>,
+        scope: &Scope<'_>,
+        packing: Option<&Packing>,
+        input: impl Fn(usize, Tensor<3>) -> Tensor<3>,
         mut observe: impl FnMut(&Tensor<3>),
     ) -> Tensor<3> {
         let blocks = scope.enter("resblocks").computing_in(self.precision);
         let mut x = self.precision.enter(x);
         for (index, block) in self.resblocks.iter().enumerate() {
-            x = block.forward(input(index, x), &blocks.item(index));
+            x = block.forward(input(index, x), &blocks.item(index), packing);
             observe(&x);
         }
         self.precision.leave(x)

@@ -91,6 +91,15 @@ impl Clip {
         self
     }
 
+    /// The same model, sharing its memory, with a text tower that reads texts side by side, padded to the longest one.
+    /// Without this, what all texts of a batch begin with is computed once for all of them, and padding not at all;
+    /// features and gradients agree up to the order of floating-point sums, which is what this is there to test.
+    #[must_use]
+    pub fn reading_texts_padded(mut self) -> Self {
+        self.text.read_padded();
+        self
+    }
+
     /// The feature of each image, not normalised.
     ///
     /// # Shapes

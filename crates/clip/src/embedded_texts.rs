@@ -5,6 +5,7 @@
 
 use crate::token_batch::TokenBatch;
 use burn::tensor::Tensor;
+use std::ops::Range;
 
 /// Texts whose words have been looked up: what prompt learning changes before the tower reads it.
 #[derive(Debug, Clone)]
@@ -13,12 +14,14 @@ pub struct EmbeddedTexts {
     vectors: Tensor<3>,
     /// Position of the end of each text, below `length`.
     ends: Vec<usize>,
+    /// Number of positions at the start where all texts are known to have the same vector.
+    common: usize,
 }
 
 impl EmbeddedTexts {
     /// The texts of a checked batch.
     pub(crate) fn of(vectors: Tensor<3>, tokens: &TokenBatch) -> Self {
-        Self { vectors, ends: tokens.ends.clone() }
+        Self { vectors, ends: tokens.ends.clone(), common: tokens.common_start() }
     }
 
     /// Texts from vectors of their tokens, the start token first.
@@ -33,7 +36,39 @@ impl EmbeddedTexts {
         let [texts, length, _] = vectors.dims();
         assert_eq!(ends.len(), texts, "one end per text");
         assert!(ends.iter().all(|end| *end < length), "ends {ends:?} in texts of {length} positions");
-        Self { vectors, ends }
+        Self { vectors, ends, common: 0 }
+    }
+
+    /// The same, known to have the same vectors at their first `positions` positions, whose hidden states are then
+    /// computed once for all texts. The vectors of the first text are read for all.
+    ///
+    /// # Panics
+    /// If the texts have not so many positions.
+    #[must_use]
+    pub fn beginning_alike(self, positions: usize) -> Self {
+        let [_, length, _] = self.vectors.dims();
+        assert!(positions <= length, "{positions} common positions in texts of {length}");
+        Self { common: positions, ..self }
+    }
+
+    /// The texts of this range of them.
+    ///
+    /// # Panics
+    /// If the range is empty or out of bounds.
+    #[must_use]
+    pub fn part(&self, texts: Range<usize>) -> Self {
+        let vectors = self.vectors.clone().narrow(0, texts.start, texts.len());
+        Self { vectors, ends: self.ends[texts].to_vec(), common: self.common }
+    }
+
+    /// Number of texts.
+    pub fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Number of positions at the start where all texts are known to have the same vector.
+    pub fn common(&self) -> usize {
+        self.common
     }
 
     /// Vector of each token, `[texts, length, width]`, without the positional embedding.

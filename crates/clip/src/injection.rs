@@ -110,6 +110,11 @@ impl Injection {
         &self.text_prompts
     }
 
+    /// Whether a weight whose path begins with `prefix` has a branch.
+    pub(crate) fn has_branches(&self, prefix: &str) -> bool {
+        first_below(&self.branches, prefix)
+    }
+
     /// Whether no weight is changed.
     fn changes_no_weight(&self) -> bool {
         self.changes.is_empty() && self.branches.is_empty()

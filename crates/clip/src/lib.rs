@@ -14,6 +14,7 @@ mod image_tower;
 mod init;
 mod injection;
 mod modified_resnet;
+mod packed_texts;
 mod parameters;
 mod precision;
 mod pretrained;

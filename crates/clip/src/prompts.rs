@@ -32,7 +32,7 @@ impl DeepPrompts {
     }
 
     /// Number of positions that the prompts take.
-    fn positions(&self) -> usize {
+    pub(crate) fn positions(&self) -> usize {
         self.layers.first().map_or(0, |prompts| prompts.dims()[0])
     }
 

@@ -5,6 +5,7 @@ use crate::config::TextConfig;
 use crate::embedded_texts::EmbeddedTexts;
 use crate::hidden_states::HiddenStates;
 use crate::injection::{Injection, Scope};
+use crate::packed_texts::PackedTexts;
 use crate::parameters::vacant;
 use crate::precision::Precision;
 use crate::token_batch::TokenBatch;
@@ -34,6 +35,9 @@ pub struct TextTower {
     text_projection: Param<Tensor<2>>,
     #[module(skip)]
     config: TextConfig,
+    /// Whether what texts begin with is computed for each of them, and padding too.
+    #[module(skip)]
+    padded: bool,
 }
 
 impl TextTower {
@@ -55,11 +59,16 @@ impl TextTower {
             ln_final: LayerNorm::vacant(width, config.layer_norm_eps, device),
             text_projection: vacant([width, embed_dim], device),
             config: config.clone(),
+            padded: false,
         }
     }
 
     pub(crate) fn compute_in(&mut self, precision: Precision) {
         self.transformer.compute_in(precision);
+    }
+
+    pub(crate) fn read_padded(&mut self) {
+        self.padded = true;
     }
 
     /// The tower's architecture.
@@ -96,10 +105,42 @@ impl TextTower {
     /// If the texts are longer than the model's context, or their vectors not of its width.
     pub fn pooled_embedded(&self, texts: &EmbeddedTexts, injection: &Injection) -> Tensor<2> {
         let scope = Scope::root(injection).enter(TEXT_TOWER);
-        let x = self.block_input(texts, injection, &scope);
-        let x = self.blocks(x, injection, &scope, |_| {});
-        let ends: Tensor<3> = at_ends(x, texts.ends()).unsqueeze_dim(1);
-        self.ln_final.forward(ends, &scope.enter("ln_final")).squeeze_dim(1)
+        let ends = match self.packed(texts, injection) {
+            Some(packed) => self.packed_ends(&packed, texts, injection, &scope),
+            None => {
+                let x = self.block_input(texts, injection, &scope);
+                at_ends(self.blocks(x, injection, &scope, |_| {}), texts.ends())
+            }
+        };
+        self.ln_final.forward(ends.unsqueeze_dim(1), &scope.enter("ln_final")).squeeze_dim(1)
+    }
+
+    /// How the texts are packed; `None` where they are read side by side: a single text, texts that are not known to
+    /// begin alike, and branches, which may draw random numbers for each position of each text.
+    fn packed(&self, texts: &EmbeddedTexts, injection: &Injection) -> Option<PackedTexts> {
+        let branches = injection.has_branches(&format!("{TEXT_TOWER}."));
+        (!self.padded && !branches)
+            .then(|| PackedTexts::new(texts.ends(), texts.common(), injection.prompts_of_texts().positions()))?
+    }
+
+    /// What flows at the ends of packed texts behind the last block, `[texts, width]`.
+    fn packed_ends(
+        &self,
+        packed: &PackedTexts,
+        texts: &EmbeddedTexts,
+        injection: &Injection,
+        scope: &Scope<'_>,
+    ) -> Tensor<2> {
+        let [count, length, width] = texts.vectors().dims();
+        let vectors = texts.vectors().clone().reshape([count * length, width]);
+        let words: Tensor<3> = chosen(vectors, &packed.words(length)).unsqueeze();
+        let positions = scope.weight("positional_embedding", &self.positional_embedding);
+        let positions: Tensor<3> = chosen(positions, &packed.places()).unsqueeze();
+        let x = injection.prompts_of_texts().after_start(words) + positions;
+        let prompts = injection.prompts_of_texts().computing_in(self.transformer.precision());
+        let input = |layer, x| prompts.text_block_input(layer, x);
+        let x = self.transformer.forward_packed(x, &scope.enter("transformer"), packed.packing(), input);
+        chosen(x.squeeze_dim(0), &packed.ends())
     }
 
     /// Projects [`Self::pooled`] into the shared embedding space.
@@ -153,8 +194,14 @@ impl TextTower {
 /// - output: `[texts, width]`
 fn at_ends(x: Tensor<3>, ends: &[usize]) -> Tensor<2> {
     let [texts, length, width] = x.dims();
-    let rows = ends.iter().enumerate().map(|(text, end)| (text * length + end) as i32);
-    let rows = TensorData::new(rows.collect::<Vec<i32>>(), [texts]);
-    let rows = Tensor::<1, Int>::from_data(rows, &x.device());
-    x.reshape([texts * length, width]).select(0, rows)
+    let rows: Vec<usize> = ends.iter().enumerate().map(|(text, end)| text * length + end).collect();
+    chosen(x.reshape([texts * length, width]), &rows)
+}
+
+/// The rows of these numbers, `[numbers, width]`.
+fn chosen(x: Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    let numbers: Vec<i32> = rows.iter().map(|row| *row as i32).collect();
+    let numbers = TensorData::new(numbers, [rows.len()]);
+    let numbers = Tensor::<1, Int>::from_data(numbers, &x.device());
+    x.select(0, numbers)
 }

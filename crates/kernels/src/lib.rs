@@ -12,11 +12,14 @@ mod attention;
 mod flex;
 mod layer_norm;
 mod linear;
+mod masked;
 #[cfg(feature = "flex")]
 mod matrix;
+mod packed;
 #[cfg(feature = "flex")]
 mod parallel;
 pub mod reference;
+mod replay;
 #[cfg(feature = "flex")]
 mod simd;
 
@@ -24,3 +27,6 @@ pub use activation::{gelu_erf, gelu_tanh, quick_gelu};
 pub use attention::{AttentionMask, attention};
 pub use layer_norm::layer_norm;
 pub use linear::linear;
+pub use masked::masked_weight;
+pub use packed::{Packing, packed_attention};
+pub use replay::{computing_anew, computing_once};

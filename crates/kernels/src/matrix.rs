@@ -57,6 +57,11 @@ impl<'a> MatrixMut<'a> {
         self.product(true, a, b, 1.0, threads);
     }
 
+    /// Adds `factor a b` to the matrix.
+    pub(crate) fn add_scaled_product(self, a: Matrix, b: Matrix, factor: f32, threads: Threads) {
+        self.product(true, a, b, factor, threads);
+    }
+
     #[allow(unsafe_code)]
     fn product(self, add: bool, a: Matrix, b: Matrix, factor: f32, threads: Threads) {
         assert!(

@@ -3,9 +3,9 @@
 //!
 //! The functions have the arguments, results and panics of their namesakes at the crate's root.
 
-use burn::tensor::{Bool, DType, FloatDType, Tensor, activation, module};
+use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData, activation, module};
 
-use crate::AttentionMask;
+use crate::{AttentionMask, Packing};
 
 /// `x weightᵀ + bias`; see [`crate::linear`].
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
@@ -68,4 +68,37 @@ pub fn attention(qkv: Tensor<3>, heads: usize, mask: AttentionMask) -> Tensor<3>
         .matmul(part(2))
         .swap_dims(1, 2)
         .reshape([batch, tokens, width])
+}
+
+/// Causal attention of packed texts; see [`crate::packed_attention`]. Texts are padded to the longest one, whose padding
+/// no position of a text attends to.
+pub fn packed_attention(qkv: Tensor<3>, heads: usize, packing: &Packing) -> Tensor<3> {
+    let [_, positions, packed] = qkv.dims();
+    let (common, width, device) = (packing.common(), packed / 3, qkv.device());
+    let longest = packing.lengths().iter().max().copied().unwrap_or(0);
+    let (mut padded, mut own, mut next) = (Vec::new(), Vec::new(), common);
+    for (text, &length) in packing.lengths().iter().enumerate() {
+        let last = next + length - 1;
+        padded.extend((0..common).chain((0..longest).map(|place| last.min(next + place))));
+        own.extend((0..length).map(|place| text * (common + longest) + common + place));
+        next += length;
+    }
+    let rows = |rows: Vec<usize>| {
+        let count = rows.len();
+        let rows = rows.into_iter().map(|row| row as i32).collect::<Vec<i32>>();
+        Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &device)
+    };
+    let texts = packing.lengths().len();
+    let beginning = attention(qkv.clone().narrow(1, 0, common), heads, AttentionMask::Causal);
+    let all = qkv.reshape([positions, packed]).select(0, rows(padded));
+    let mixed = attention(all.reshape([texts, common + longest, packed]), heads, AttentionMask::Causal);
+    let mixed = mixed.reshape([texts * (common + longest), width]).select(0, rows(own));
+    Tensor::cat(vec![beginning, mixed.unsqueeze()], 1)
+}
+
+/// `[mask > threshold] weight`; see [`crate::masked_weight`]. The value is exact because what carries the gradient,
+/// `mask - detached mask`, is 0 before it is added.
+pub fn masked_weight(weight: Tensor<1>, mask: Tensor<1>, threshold: f64) -> Tensor<1> {
+    let on = mask.clone().greater_elem(threshold).cast(FloatDType::from(mask.dtype()));
+    (on + (mask.clone() - mask.detach())) * weight
 }

@@ -37,7 +37,12 @@ pub fn binarise<const D: usize>(mask: Tensor<D>, threshold: f64) -> Tensor<D> {
 /// If the shapes do not agree.
 pub fn masked_weight<const D: usize>(weight: Tensor<D>, mask: Tensor<D>, threshold: f64) -> Tensor<D> {
     assert_eq!(weight.dims(), mask.dims(), "weight and mask of different shapes");
-    binarise(mask, threshold) * weight
+    let shape = weight.shape();
+    let flat = |values: Tensor<D>| -> Tensor<1> {
+        let count = values.shape().num_elements();
+        values.reshape([count])
+    };
+    regulus_kernels::masked_weight(flat(weight), flat(mask), threshold).reshape(shape)
 }
 
 /// `weight Σ_k ‖m_k‖` over the real-valued masks: the plain, not the squared, L2 norm of each tensor

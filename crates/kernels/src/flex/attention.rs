@@ -54,7 +54,7 @@ impl Operation<1> for Attention {
 
 /// The layout of one sample: `[tokens, 3 width]` packed, `[tokens, width]` in the result.
 #[derive(Debug, Clone, Copy)]
-struct Sample {
+pub(super) struct Sample {
     attention: Attention,
     tokens: usize,
     width: usize,
@@ -62,13 +62,13 @@ struct Sample {
 }
 
 impl Sample {
-    fn new(attention: Attention, tokens: usize, packed: usize) -> Self {
+    pub(super) fn new(attention: Attention, tokens: usize, packed: usize) -> Self {
         let width = packed / 3;
         Self { attention, tokens, width, head_dim: width / attention.heads }
     }
 
     /// Writes `p v` of every head, with `p = softmax(q kᵀ / √d + mask)`.
-    fn forward(self, qkv: &[f32], result: &mut [f32], scratch: &mut [f32]) {
+    pub(super) fn forward(self, qkv: &[f32], result: &mut [f32], scratch: &mut [f32]) {
         for first in (0..self.width).step_by(self.head_dim) {
             self.probabilities(qkv, first, scratch);
             let v = self.head(qkv, 2 * self.width + first);
@@ -78,7 +78,7 @@ impl Sample {
 
     /// Writes every head's gradients of queries, keys and values: with `g` the gradient of its result,
     /// `dp = g vᵀ` and `ds = p (dp - Σ p dp)`, they are `dq = ds k / √d`, `dk = dsᵀ q / √d`, `dv = pᵀ g`.
-    fn backward(self, qkv: &[f32], gradient: &[f32], result: &mut [f32], scratch: &mut [Vec<f32>; 2]) {
+    pub(super) fn backward(self, qkv: &[f32], gradient: &[f32], result: &mut [f32], scratch: &mut [Vec<f32>; 2]) {
         let [probabilities, scores] = scratch;
         for first in (0..self.width).step_by(self.head_dim) {
             let [q_first, k_first, v_first] = [first, self.width + first, 2 * self.width + first];
@@ -98,7 +98,10 @@ impl Sample {
     fn probabilities(self, qkv: &[f32], first: usize, scratch: &mut [f32]) {
         let (q, k) = (self.head(qkv, first), self.head(qkv, self.width + first));
         self.scores_mut(scratch).set_product(q, k.transposed(), self.scale(), Threads::This);
-        softmax(scratch, self.stride(), self.tokens, self.attention.mask == AttentionMask::Causal);
+        match self.attention.mask {
+            AttentionMask::Full => softmax(scratch, self.stride(), self.tokens, 0),
+            AttentionMask::Causal => softmax(scratch, self.stride(), 1, 1),
+        }
     }
 
     fn scale(self) -> f32 {
@@ -110,7 +113,7 @@ impl Sample {
         self.tokens.next_multiple_of(LANES)
     }
 
-    fn scratch(self) -> Vec<f32> {
+    pub(super) fn scratch(self) -> Vec<f32> {
         vec![0.0; self.tokens * self.stride()]
     }
 
@@ -134,11 +137,10 @@ impl Sample {
 }
 
 simd! {
-    /// The softmax of every row over its first `tokens` values, or in row `i` over its first `i + 1` if
-    /// `causal`; the rest of the row becomes 0.
-    fn softmax(scores: &mut [f32], stride: usize, tokens: usize, causal: bool) {
+    /// The softmax of row `i` over its first `first + more i` values; the rest of the row becomes 0.
+    pub(super) fn softmax(scores: &mut [f32], stride: usize, first: usize, more: usize) {
         for (index, row) in scores.chunks_exact_mut(stride).enumerate() {
-            let visible = if causal { index + 1 } else { tokens };
+            let visible = first + more * index;
             row[visible..].fill(f32::NEG_INFINITY);
             let blocks = row.as_chunks_mut::<LANES>().0;
             let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -170,7 +172,7 @@ fn larger(a: f32, b: f32) -> f32 {
 
 simd! {
     /// `ds ← p (dp - Σ p dp)` in every row, with `dp` given in the first `tokens` values of `scores`.
-    fn softmax_backward(scores: &mut [f32], probabilities: &[f32], stride: usize, tokens: usize) {
+    pub(super) fn softmax_backward(scores: &mut [f32], probabilities: &[f32], stride: usize, tokens: usize) {
         for (row, p) in scores.chunks_exact_mut(stride).zip(probabilities.chunks_exact(stride)) {
             row[tokens..].fill(0.0);
             let mean = sum_pairs(row, p, |dp, p| dp * p);

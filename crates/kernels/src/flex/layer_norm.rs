@@ -38,6 +38,11 @@ impl Operation<3> for LayerNorm {
         let (weight, x) = (weight.storage::<f32>(), x.storage::<f32>());
         let width = weight.len();
         let chunk = ROWS * width;
+        if !weight_tracked && !bias_tracked {
+            let tasks = gradient.storage_mut::<f32>().chunks_mut(chunk).zip(x.chunks(chunk));
+            parallel::run(tasks, || (), |_, (gradient, x)| pass_back(gradient, x, weight, self.eps));
+            return [x_tracked.then_some(gradient), None, None];
+        }
         let mut sums = vec![0.0; x.len().div_ceil(chunk) * 2 * width];
         let tasks = gradient
             .storage_mut::<f32>()
@@ -101,12 +106,33 @@ simd! {
                 *bias_sum += *g;
                 *g *= weight;
             }
-            let u_mean = sum_pairs(gradient, gradient, |u, _| u) / width as f32;
-            let uh_mean = sum_pairs(gradient, x, |u, x| u * (x - mean)) * scale / width as f32;
-            for (g, &x) in gradient.iter_mut().zip(x) {
-                let h = (x - mean) * scale;
-                *g = scale * multiply_add::<FMA>(-h, uh_mean, *g - u_mean);
-            }
+            input_gradient::<FMA>(gradient, x, mean, scale);
         }
+    }
+}
+
+simd! {
+    /// Turns the gradient of the result into that of `x`, where weight and bias are frozen.
+    fn pass_back(gradient: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
+        let width = weight.len();
+        for (gradient, x) in gradient.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+            let (mean, scale) = moments(x, eps);
+            for (g, &weight) in gradient.iter_mut().zip(weight) {
+                *g *= weight;
+            }
+            input_gradient::<FMA>(gradient, x, mean, scale);
+        }
+    }
+}
+
+/// Turns `u = g weight` of one row into `dx`.
+#[inline(always)]
+fn input_gradient<const FMA: bool>(u: &mut [f32], x: &[f32], mean: f32, scale: f32) {
+    let width = u.len() as f32;
+    let u_mean = sum_pairs(u, u, |u, _| u) / width;
+    let uh_mean = sum_pairs(u, x, |u, x| u * (x - mean)) * scale / width;
+    for (u, &x) in u.iter_mut().zip(x) {
+        let h = (x - mean) * scale;
+        *u = scale * multiply_add::<FMA>(-h, uh_mean, *u - u_mean);
     }
 }

@@ -9,6 +9,8 @@ mod activation;
 mod attention;
 mod layer_norm;
 mod linear;
+mod masked;
+mod packed;
 
 use std::fmt::Debug;
 
@@ -17,16 +19,20 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, AutodiffBackend, Flex};
+use burn::backend::{Autodiff, AutodiffBackend, Flex, TensorMetadata};
 use burn::tensor::{DType, Tensor, TensorData};
+
+use crate::replay;
 
 pub(crate) use activation::Activation;
 pub(crate) use attention::Attention;
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use linear::Linear;
+pub(crate) use masked::Masked;
+pub(crate) use packed::Packed;
 
 /// A differentiable function of `N` tensors. All tensors that it is given are contiguous f32.
-pub(crate) trait Operation<const N: usize>: Copy + Debug + Send + 'static {
+pub(crate) trait Operation<const N: usize>: Clone + Debug + Send + 'static {
     /// What the forward pass leaves for the backward pass.
     type Saved: Clone + Debug + Send + 'static;
 
@@ -83,21 +89,35 @@ pub(crate) fn apply<O: Operation<N>, const N: usize, const D: usize>(
     inputs: [Input; N],
 ) -> Tensor<D> {
     if inputs.iter().all(|input| matches!(input, Input::Plain(_))) {
-        let (result, _) = operation.forward(inputs.map(Input::into_contiguous), [false; N]);
+        let (result, _) = forward(operation, inputs.map(Input::into_contiguous), [false; N]);
         return Tensor::from_primitive::<Flex>(result);
     }
     let inputs = inputs.map(Input::into_autodiff);
     let tracked = inputs.each_ref().map(|input| input.is_tracked());
     let nodes = inputs.each_ref().map(|input| input.node());
     let inputs = inputs.map(|input| contiguous(input.into_primitive()));
-    let result = match Step(operation).prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-        OpsKind::Tracked(step) => {
-            let (result, saved) = operation.forward(inputs, tracked);
-            step.finish(saved, result)
-        }
-        OpsKind::UnTracked(step) => step.finish(operation.forward(inputs, tracked).0),
+    let step = Step(operation.clone()).prepare::<NoCheckpointing>(nodes).compute_bound().stateful();
+    let (result, saved) = forward(operation, inputs, tracked);
+    let result = match step {
+        OpsKind::Tracked(step) => step.finish(saved, result),
+        OpsKind::UnTracked(step) => step.finish(result),
     };
     Tensor::from_primitive::<Autodiff<Flex>>(result)
+}
+
+/// The forward pass, or what an earlier one has left of it: see [`replay`].
+fn forward<O: Operation<N>, const N: usize>(
+    operation: O,
+    inputs: [FlexTensor; N],
+    tracked: [bool; N],
+) -> (FlexTensor, O::Saved) {
+    let shapes = inputs.each_ref().map(TensorMetadata::shape);
+    if let Some(known) = replay::next::<(FlexTensor, O::Saved), N>(&shapes, tracked) {
+        return known;
+    }
+    let (result, saved) = operation.forward(inputs, tracked);
+    replay::keep(shapes, tracked, || (result.clone(), saved.clone()));
+    (result, saved)
 }
 
 /// An operation as a step of the autodiff graph.

@@ -7,5 +7,7 @@ mod cases;
 mod exact;
 mod features;
 mod gradients;
+mod packed;
+mod replay;
 #[cfg(feature = "flex")]
 mod threads;
