@@ -119,8 +119,9 @@ impl TextTower {
     /// begin alike, and branches, which may draw random numbers for each position of each text.
     fn packed(&self, texts: &EmbeddedTexts, injection: &Injection) -> Option<PackedTexts> {
         let branches = injection.has_branches(&format!("{TEXT_TOWER}."));
-        (!self.padded && !branches)
-            .then(|| PackedTexts::new(texts.ends(), texts.common(), injection.prompts_of_texts().positions()))?
+        (!self.padded && !branches).then(|| {
+            PackedTexts::new(texts.ends(), texts.common(), injection.prompts_of_texts().positions())
+        })?
     }
 
     /// What flows at the ends of packed texts behind the last block, `[texts, width]`.

@@ -3,6 +3,7 @@
 use crate::batches::{Batch, BatchSource};
 use crate::method::{Method, StepOutcome};
 use crate::parameters::Parameters;
+use crate::stages::{self, Stage};
 use crate::training::TrainError;
 
 /// A source whose consecutive batches are taken together, `count` for each optimiser step. A step never reaches into
@@ -28,7 +29,8 @@ impl<'a> Accumulation<'a> {
     pub fn batches(&self, step: usize) -> impl Iterator<Item = Result<Batch, TrainError>> {
         let (epoch, position) = (step / self.steps_per_epoch(), step % self.steps_per_epoch());
         let first = epoch * self.source.steps_per_epoch().max(1) + position * self.count;
-        let batches = (first..first + self.count).map_while(|number| self.source.batch(number).transpose());
+        let batches = (first..first + self.count)
+            .map_while(|number| stages::within(Stage::Data, || self.source.batch(number)).transpose());
         batches.map(move |batch| batch.map_err(|source| TrainError::Image { step, source }))
     }
 

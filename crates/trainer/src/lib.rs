@@ -29,6 +29,7 @@ pub mod recorder;
 pub mod run;
 pub mod schedule;
 pub mod simclr;
+pub mod stages;
 pub mod templates;
 #[cfg(test)]
 mod testing;

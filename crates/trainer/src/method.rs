@@ -32,11 +32,11 @@ pub struct StepOutcome {
 impl StepOutcome {
     /// Differentiates an objective of `tracked` parameters once.
     pub fn of(objective: Objective, tracked: &Parameters) -> Self {
-        let mut gradients = objective.loss.backward();
+        let gradients = tracked.gradients_of(&objective.loss);
         Self {
             loss: objective.loss.into_scalar::<f64>(),
             terms: objective.terms.into_iter().map(|(name, value)| (name, value.into_scalar())).collect(),
-            gradients: tracked.gradients(&mut gradients),
+            gradients,
         }
     }
 

@@ -11,6 +11,8 @@ use std::ops::Index;
 use burn::tensor::{Device, Gradients, Shape, Tensor, TensorData};
 use regulus_clip::{Injection, NamedParameter};
 
+use crate::stages::{self, Stage};
+
 /// One trainable tensor.
 #[derive(Debug, Clone)]
 pub struct Leaf {
@@ -136,6 +138,12 @@ impl Parameters {
     pub fn with_leaf(mut self, name: &str, leaf: &Leaf) -> Self {
         self.leaves.insert(name.to_owned(), leaf.clone());
         self
+    }
+
+    /// The gradients of a loss, whose graph is used up, in these (tracked) leaves; leaves that it does not reach are
+    /// absent.
+    pub fn gradients_of(&self, loss: &Tensor<1>) -> LeafGradients {
+        stages::within(Stage::Backward, || self.gradients(&mut loss.backward()))
     }
 
     /// The gradients of these (tracked) leaves; leaves that the loss does not reach are absent.

@@ -17,6 +17,7 @@ use crate::optim::{Optimiser, Rule, clip_global_norm};
 use crate::parameters::Parameters;
 use crate::recorder::{RecordError, Recorder, StepRecord};
 use crate::schedule::Schedule;
+use crate::stages::{self, Stage};
 use crate::training_groups::{GroupConfig, Moment};
 use crate::training_state::{StateError, TrainingState};
 
@@ -244,13 +245,17 @@ impl<'a> Training<'a> {
             return Err(TrainError::NonFinite { loss: outcome.loss, step, learning_rate });
         }
         for (max_norm, group) in config.clipped() {
-            clip_global_norm(&mut outcome.gradients, max_norm, |name| name.starts_with(group.as_str()));
+            stages::within(Stage::Optimiser, || {
+                clip_global_norm(&mut outcome.gradients, max_norm, |name| name.starts_with(group.as_str()));
+            });
         }
         let per_epoch = self.batches.steps_per_epoch();
         let rate = config.schedule.rate(config.learning_rate, step, self.total, per_epoch);
         let moment = Moment { step, total: self.total, per_epoch };
-        self.parameters = self.optimiser.step(&self.parameters, outcome.gradients, |name| {
-            config.pace(name, self.method.is_head(name), moment)
+        self.parameters = stages::within(Stage::Optimiser, || {
+            self.optimiser.step(&self.parameters, outcome.gradients, |name| {
+                config.pace(name, self.method.is_head(name), moment)
+            })
         });
         let (loss, terms) = (outcome.loss, outcome.terms);
         recorder.step(&StepRecord { step, epoch, learning_rate: rate, loss, terms })?;

@@ -78,7 +78,13 @@ impl Sample {
 
     /// Writes every head's gradients of queries, keys and values: with `g` the gradient of its result,
     /// `dp = g vᵀ` and `ds = p (dp - Σ p dp)`, they are `dq = ds k / √d`, `dk = dsᵀ q / √d`, `dv = pᵀ g`.
-    pub(super) fn backward(self, qkv: &[f32], gradient: &[f32], result: &mut [f32], scratch: &mut [Vec<f32>; 2]) {
+    pub(super) fn backward(
+        self,
+        qkv: &[f32],
+        gradient: &[f32],
+        result: &mut [f32],
+        scratch: &mut [Vec<f32>; 2],
+    ) {
         let [probabilities, scores] = scratch;
         for first in (0..self.width).step_by(self.head_dim) {
             let [q_first, k_first, v_first] = [first, self.width + first, 2 * self.width + first];

@@ -35,8 +35,7 @@ impl Operation<2> for Masked {
         let of_weight = mask.filter(|_| weight_tracked).map(|mask| {
             combined(&gradient, &mask, |out, gradient, mask| kept(out, gradient, mask, self.threshold))
         });
-        let of_mask =
-            weight.filter(|_| mask_tracked).map(|weight| combined(&gradient, &weight, multiplied));
+        let of_mask = weight.filter(|_| mask_tracked).map(|weight| combined(&gradient, &weight, multiplied));
         [of_weight, of_mask]
     }
 }

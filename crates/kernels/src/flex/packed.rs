@@ -33,7 +33,8 @@ impl Operation<1> for Packed {
         let (common_result, own_result) = result.split_at_mut(layout.common * layout.width);
         let beginning = layout.beginning(self.heads);
         beginning.forward(common, common_result, &mut beginning.scratch());
-        let tasks = pieces_mut(own_result, layout.width, &self.packing).zip(pieces(own, packed, &self.packing));
+        let tasks =
+            pieces_mut(own_result, layout.width, &self.packing).zip(pieces(own, packed, &self.packing));
         parallel::run(
             tasks,
             || layout.scratch(),
@@ -96,8 +97,7 @@ fn pieces_mut<'a>(
 ) -> impl Iterator<Item = (&'a [usize], &'a mut [f32])> {
     let mut rest = values;
     packing.lengths().chunks(TEXTS).map(move |lengths| {
-        let (piece, behind) =
-            std::mem::take(&mut rest).split_at_mut(lengths.iter().sum::<usize>() * columns);
+        let (piece, behind) = std::mem::take(&mut rest).split_at_mut(lengths.iter().sum::<usize>() * columns);
         rest = behind;
         (lengths, piece)
     })
@@ -172,7 +172,14 @@ impl Layout {
     }
 
     /// Writes `p v` of every head of a group of texts.
-    fn forward(self, lengths: &[usize], common: &[f32], qkv: &[f32], result: &mut [f32], scratch: &mut [f32]) {
+    fn forward(
+        self,
+        lengths: &[usize],
+        common: &[f32],
+        qkv: &[f32],
+        result: &mut [f32],
+        scratch: &mut [f32],
+    ) {
         let (width, packed) = (self.width, 3 * self.width);
         let rows = result.len() / width;
         for first in (0..width).step_by(self.head_dim) {
@@ -240,8 +247,12 @@ impl Layout {
             for (row, length) in places(lengths) {
                 let g = self.part(gradient, width, row, length, first);
                 let v = self.part(qkv, packed, row, length, v_first).transposed();
-                self.scores_mut(scores, row, length, self.common, length)
-                    .set_product(g, v, 1.0, Threads::This);
+                self.scores_mut(scores, row, length, self.common, length).set_product(
+                    g,
+                    v,
+                    1.0,
+                    Threads::This,
+                );
                 let own = row * self.stride..(row + length) * self.stride;
                 softmax_backward(
                     &mut scores[own.clone()],

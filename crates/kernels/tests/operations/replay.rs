@@ -49,8 +49,7 @@ fn what_does_not_fit_is_computed() {
         let device = device.autodiff();
         let mask = tensor([18 * 6], 5, &device);
         let other = || quick_gelu(tensor([3, 5, 6], 9, &device));
-        let (_, (got, then)) =
-            computing_once(|| block(&mask, &device), || (other(), block(&mask, &device)));
+        let (_, (got, then)) = computing_once(|| block(&mask, &device), || (other(), block(&mask, &device)));
         assert_eq!(values(got), values(other()));
         assert_eq!(values(then), values(block(&mask, &device)));
     }

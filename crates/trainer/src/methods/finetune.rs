@@ -11,6 +11,7 @@ use crate::batches::{Batch, ImageSet};
 use crate::merge::{Merged, NotMergeable};
 use crate::method::{Method, Objective};
 use crate::parameters::Parameters;
+use crate::stages::{self, Stage};
 use crate::zero_shot::ZeroShot;
 
 /// What keeps a fine-tuned model near the pre-trained one.
@@ -118,7 +119,7 @@ impl FineTune {
     fn teacher_logits(&self, batch: &Batch) -> Tensor<2> {
         match &self.teacher_logits {
             Some(logits) => batch.rows_of(logits),
-            None => self.teacher.classify(batch.pixels.clone()),
+            None => stages::within(Stage::Teacher, || self.teacher.classify(batch.pixels.clone())),
         }
     }
 

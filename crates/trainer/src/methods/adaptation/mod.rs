@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use regulus_clip::{EmbeddedTexts, Injection, normalise};
+use regulus_kernels::computing_once;
 use regulus_losses::{BatchOutputs, fused_distillation};
 
 pub use bottleneck::Bottleneck;
@@ -44,6 +45,7 @@ use crate::batches::{Batch, ImageSet};
 use crate::merge::{Merged, NotMergeable, PlainClassifier};
 use crate::method::{BufferError, Method, Objective, StepOutcome};
 use crate::parameters::{LeafGradients, Parameters};
+use crate::stages::{self, Stage};
 use crate::zero_shot::{FROZEN_CHUNK, ZeroShot};
 
 /// A part and what the names of its parameters begin with: `coop/`, or nothing for a method of one part.
@@ -249,7 +251,9 @@ impl Adaptation {
     fn teacher_logits(&self, batch: &Batch) -> Tensor<2> {
         match &self.teacher_logits {
             Some(logits) => batch.rows_of(logits),
-            None => self.teacher.classify_with(batch.pixels.clone(), &self.teacher_injection),
+            None => stages::within(Stage::Teacher, || {
+                self.teacher.classify_with(batch.pixels.clone(), &self.teacher_injection)
+            }),
         }
     }
 
@@ -264,21 +268,42 @@ impl Adaptation {
         Some((placed, placed.part.settings().dropout.as_ref()?))
     }
 
-    /// The masks' gradient of the agreement with the teacher, named as the masks name their weights, and its value.
+    /// What is minimised of the outputs of a batch.
+    fn objective_of(&self, parameters: &Parameters, batch: &Batch, outputs: BatchOutputs) -> Objective {
+        let Composition { objective, regulariser, frozen, .. } = &self.composition;
+        let supervised =
+            objective.of_logits(outputs.logits.clone(), batch.labels.clone(), || self.teacher_logits(batch));
+        let of_frozen = |text: Tensor<2>| {
+            let image = self.frozen_images.of(batch);
+            let logits = image.clone().matmul(text.clone().transpose()) * frozen.scale();
+            BatchOutputs { image, text, logits }
+        };
+        let Objective { loss, mut terms } = regulariser.added_to(supervised, outputs, of_frozen);
+        let masks = self.trained_masks();
+        let norm = masks.and_then(|placed| placed.part.penalty(&parameters.within(&placed.prefix)));
+        match norm {
+            Some(norm) => {
+                if terms.is_empty() {
+                    terms.push(("cross_entropy", loss.clone()));
+                }
+                terms.push(("mask_norm", norm.clone()));
+                Objective { loss: loss + norm, terms }
+            }
+            None => Objective { loss, terms },
+        }
+    }
+
+    /// The gradient in the `tracked` masks of the agreement of logits with the teacher, and its value.
     fn general(
         &self,
-        parameters: &Parameters,
+        tracked: &Parameters,
+        student: Tensor<2>,
         batch: &Batch,
-        masks: &Placed<Masks>,
         dropout: &GradientDropout,
     ) -> (LeafGradients, f64) {
-        let tracked = parameters.within(&masks.prefix).tracked();
-        let all = parameters.clone().with(&tracked.clone().prefixed(&masks.prefix));
-        let student = self.outputs_of(&all, batch).logits;
         let GradientDropout { temperature, fuse, target, .. } = *dropout;
         let loss = fused_distillation(student, self.teacher_logits(batch), fuse, temperature, target).mean();
-        let mut gradients = loss.backward();
-        (tracked.gradients(&mut gradients), loss.into_scalar())
+        (tracked.gradients_of(&loss), loss.into_scalar())
     }
 }
 
@@ -307,49 +332,34 @@ impl Method for Adaptation {
     }
 
     fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective {
-        let outputs = self.outputs_of(parameters, batch);
-        let Composition { objective, regulariser, frozen, .. } = &self.composition;
-        let supervised =
-            objective.of_logits(outputs.logits.clone(), batch.labels.clone(), || self.teacher_logits(batch));
-        let of_frozen = |text: Tensor<2>| {
-            let image = self.frozen_images.of(batch);
-            let logits = image.clone().matmul(text.clone().transpose()) * frozen.scale();
-            BatchOutputs { image, text, logits }
-        };
-        let Objective { loss, mut terms } = regulariser.added_to(supervised, outputs, of_frozen);
-        let masks = self.trained_masks();
-        let norm = masks.and_then(|placed| placed.part.penalty(&parameters.within(&placed.prefix)));
-        match norm {
-            Some(norm) => {
-                if terms.is_empty() {
-                    terms.push(("cross_entropy", loss.clone()));
-                }
-                terms.push(("mask_norm", norm.clone()));
-                Objective { loss: loss + norm, terms }
-            }
-            None => Objective { loss, terms },
-        }
+        self.objective_of(parameters, batch, self.outputs_of(parameters, batch))
     }
 
+    /// Of the forward pass that two objectives share, see [`computing_once`].
     fn step(&self, parameters: &Parameters, batch: &Batch) -> StepOutcome {
         let tracked = parameters.tracked();
-        let mut outcome = StepOutcome::of(self.objective(&tracked, batch), &tracked);
-        if let Some((masks, dropout)) = self.dropout() {
-            let Placed { prefix, part } = masks;
-            let (general, agreement) = self.general(parameters, batch, masks, dropout);
-            let draws = self.composition.draws.draw(batch.epoch, batch.step, part.weights());
-            let taken = std::mem::take(&mut outcome.gradients);
-            let (masked, others): (Vec<_>, Vec<_>) =
-                taken.into_iter().partition(|(name, _)| name.starts_with(prefix.as_str()));
-            let mut task: LeafGradients = masked
-                .into_iter()
-                .map(|(name, gradient)| (name[prefix.len()..].to_owned(), gradient))
-                .collect();
-            let kept = part.drop_entries(&mut task, &general, draws, dropout.lambda);
-            let task = task.into_iter().map(|(name, gradient)| (format!("{prefix}{name}"), gradient));
-            outcome.gradients = task.chain(others).collect();
-            outcome.terms.extend([("agreement_with_teacher", agreement), ("kept", kept)]);
-        }
+        let Some((masks, dropout)) = self.dropout() else {
+            return StepOutcome::of(self.objective(&tracked, batch), &tracked);
+        };
+        let Placed { prefix, part } = masks;
+        let of_general = parameters.within(prefix).tracked();
+        let student = || {
+            let all = parameters.clone().with(&of_general.clone().prefixed(prefix));
+            self.outputs_of(&all, batch).logits
+        };
+        let (outputs, student) = computing_once(|| self.outputs_of(&tracked, batch), student);
+        let mut outcome = StepOutcome::of(self.objective_of(&tracked, batch, outputs), &tracked);
+        let (general, agreement) = self.general(&of_general, student, batch, dropout);
+        let draws = self.composition.draws.draw(batch.epoch, batch.step, part.weights());
+        let taken = std::mem::take(&mut outcome.gradients);
+        let (masked, others): (Vec<_>, Vec<_>) =
+            taken.into_iter().partition(|(name, _)| name.starts_with(prefix.as_str()));
+        let mut task: LeafGradients =
+            masked.into_iter().map(|(name, gradient)| (name[prefix.len()..].to_owned(), gradient)).collect();
+        let kept = part.drop_entries(&mut task, &general, draws, dropout.lambda);
+        let task = task.into_iter().map(|(name, gradient)| (format!("{prefix}{name}"), gradient));
+        outcome.gradients = task.chain(others).collect();
+        outcome.terms.extend([("agreement_with_teacher", agreement), ("kept", kept)]);
         outcome
     }
 

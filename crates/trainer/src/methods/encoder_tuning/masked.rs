@@ -14,6 +14,7 @@ use crate::method::{Objective, StepOutcome};
 use crate::methods::masks::{DropoutDraws, GradientDropout, MaskError, MaskSettings, MaskTargets, Masks};
 use crate::methods::part::Part;
 use crate::parameters::{LeafGradients, Parameters};
+use crate::stages::{self, Stage};
 use crate::zero_shot::ZeroShot;
 
 /// Which weights of an encoder have a mask, and how the masks are trained.
@@ -39,12 +40,21 @@ pub(super) struct MaskedEncoder {
 
 /// Gradient dropout of the masks.
 #[derive(Debug, Clone)]
-struct Dropping {
+pub(super) struct Dropping {
     how: GradientDropout,
     draws: Arc<dyn DropoutDraws>,
     zero_shot: ZeroShot,
     /// The frozen model's logits of every training image, when images are not augmented.
     frozen_logits: Option<Tensor<2>>,
+}
+
+/// The masked encoder under the text classifier.
+#[derive(Debug)]
+pub(super) struct Student {
+    /// The masks that its graph begins with.
+    masks: Parameters,
+    /// `[batch, classes]`
+    logits: Tensor<2>,
 }
 
 impl MaskedEncoder {
@@ -98,10 +108,27 @@ impl MaskedEncoder {
         Objective { loss: loss + norm, terms }
     }
 
+    /// Gradient dropout, where there is one.
+    pub(super) fn dropping(&self) -> Option<(&Self, &Dropping)> {
+        Some((self, self.dropping.as_ref()?))
+    }
+
+    /// What the text classifier makes of masked features, on a graph of its own.
+    pub(super) fn student(&self, dropping: &Dropping, parameters: &Parameters, batch: &Batch) -> Student {
+        let masks: Parameters = parameters.filtered(|name| self.masks.holds(name)).tracked();
+        let logits = dropping.zero_shot.classify_with(batch.pixels.clone(), &self.injection(&masks));
+        Student { masks, logits }
+    }
+
     /// Drops entries of the masks' gradients in place; the heads' are left as they are.
-    pub(super) fn drop_entries(&self, parameters: &Parameters, batch: &Batch, outcome: &mut StepOutcome) {
-        let Some(dropping) = &self.dropping else { return };
-        let (general, agreement) = self.general(dropping, parameters, batch);
+    pub(super) fn drop_entries(
+        &self,
+        dropping: &Dropping,
+        student: Student,
+        batch: &Batch,
+        outcome: &mut StepOutcome,
+    ) {
+        let (general, agreement) = Self::general(dropping, student, batch);
         let draws = dropping.draws.draw(batch.epoch, batch.step, self.masks.weights());
         let kept = self.masks.drop_entries(&mut outcome.gradients, &general, draws, dropping.how.lambda);
         outcome.terms.extend([("distillation", agreement), ("kept", kept)]);
@@ -109,17 +136,15 @@ impl MaskedEncoder {
 
     /// The gradient of the agreement of the text classifier on masked features with the zero-shot prediction, and its
     /// value. The projection behind the features is the frozen one.
-    fn general(&self, dropping: &Dropping, parameters: &Parameters, batch: &Batch) -> (LeafGradients, f64) {
+    fn general(dropping: &Dropping, student: Student, batch: &Batch) -> (LeafGradients, f64) {
         let Dropping { how, zero_shot, frozen_logits, .. } = dropping;
-        let masks: Parameters = parameters.filtered(|name| self.masks.holds(name)).tracked();
-        let student = zero_shot.classify_with(batch.pixels.clone(), &self.injection(&masks));
+        let Student { masks, logits } = student;
         let frozen = match frozen_logits {
             Some(logits) => batch.rows_of(logits),
-            None => zero_shot.classify(batch.pixels.clone()),
+            None => stages::within(Stage::Teacher, || zero_shot.classify(batch.pixels.clone())),
         };
-        let loss = fused_distillation(student, frozen, how.fuse, how.temperature, how.target).mean();
-        let mut gradients = loss.backward();
-        (masks.gradients(&mut gradients), loss.into_scalar())
+        let loss = fused_distillation(logits, frozen, how.fuse, how.temperature, how.target).mean();
+        (masks.gradients_of(&loss), loss.into_scalar())
     }
 
     /// Counts of weights, and the shares that are off in percent.

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use regulus_clip::{Injection, Normalisation, RunningStatistics};
+use regulus_kernels::computing_once;
 use regulus_losses::{TesSettings, smooth_labels, soft_cross_entropy};
 
 use super::linear_layer::LinearLayer;
@@ -185,11 +186,15 @@ impl Method for EncoderTuning {
 
     fn step(&self, parameters: &Parameters, batch: &Batch) -> StepOutcome {
         let tracked = parameters.tracked();
-        let objective = self.trained(&tracked, batch, &mut self.running.borrow_mut());
+        let objective = || self.trained(&tracked, batch, &mut self.running.borrow_mut());
+        let Some((masked, dropping)) = self.masked.as_ref().and_then(MaskedEncoder::dropping) else {
+            return StepOutcome::of(objective(), &tracked);
+        };
+        // Both begin with the same masked tower, which a vision transformer computes once.
+        let student = || masked.student(dropping, parameters, batch);
+        let (objective, student) = computing_once(objective, student);
         let mut outcome = StepOutcome::of(objective, &tracked);
-        if let Some(masked) = &self.masked {
-            masked.drop_entries(parameters, batch, &mut outcome);
-        }
+        masked.drop_entries(dropping, student, batch, &mut outcome);
         outcome
     }
 

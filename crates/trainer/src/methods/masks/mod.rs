@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use regulus_clip::{Clip, Injection, ParameterError};
+use regulus_kernels::computing_once;
 use regulus_losses::{FusedTarget, cross_entropy, fused_distillation};
 
 use crate::batches::{Batch, ImageSet};
@@ -29,6 +30,7 @@ use crate::merge::{Merged, NotMergeable, PlainClassifier};
 use crate::method::{Method, Objective, StepOutcome};
 use crate::methods::part::Part;
 use crate::parameters::{LeafGradients, Parameters};
+use crate::stages::{self, Stage};
 use crate::zero_shot::ZeroShot;
 
 /// R-MT's numbers.
@@ -112,23 +114,33 @@ impl MaskTuning {
     fn frozen_logits(&self, batch: &Batch) -> Tensor<2> {
         match &self.frozen_logits {
             Some(logits) => batch.rows_of(logits),
-            None => self.model.classify(batch.pixels.clone()),
+            None => stages::within(Stage::Teacher, || self.model.classify(batch.pixels.clone())),
         }
     }
 
-    /// The gradient of the agreement with the frozen model, and its value.
+    /// The objective of the masked model's logits.
+    fn task(&self, parameters: &Parameters, student: Tensor<2>, batch: &Batch) -> Objective {
+        let entropy = cross_entropy(student, batch.labels.clone()).mean();
+        match self.masks.penalty(parameters) {
+            Some(norm) => Objective {
+                loss: entropy.clone() + norm.clone(),
+                terms: vec![("cross_entropy", entropy), ("mask_norm", norm)],
+            },
+            None => Objective { loss: entropy, terms: Vec::new() },
+        }
+    }
+
+    /// The gradient of the agreement of the masked model's logits with the frozen model, and its value.
     fn general(
         &self,
-        parameters: &Parameters,
+        tracked: &Parameters,
+        student: Tensor<2>,
         batch: &Batch,
         dropout: &GradientDropout,
     ) -> (LeafGradients, f64) {
-        let tracked = parameters.tracked();
-        let student = self.logits(&tracked, batch.pixels.clone());
         let GradientDropout { temperature, fuse, target, .. } = *dropout;
         let loss = fused_distillation(student, self.frozen_logits(batch), fuse, temperature, target).mean();
-        let mut gradients = loss.backward();
-        (tracked.gradients(&mut gradients), loss.into_scalar())
+        (tracked.gradients_of(&loss), loss.into_scalar())
     }
 }
 
@@ -144,31 +156,39 @@ impl Method for MaskTuning {
     }
 
     fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective {
-        let student = self.logits(parameters, batch.pixels.clone());
-        let entropy = cross_entropy(student, batch.labels.clone()).mean();
-        match self.masks.penalty(parameters) {
-            Some(norm) => Objective {
-                loss: entropy.clone() + norm.clone(),
-                terms: vec![("cross_entropy", entropy), ("mask_norm", norm)],
-            },
-            None => Objective { loss: entropy, terms: Vec::new() },
-        }
+        self.task(parameters, self.logits(parameters, batch.pixels.clone()), batch)
     }
 
+    /// One forward pass, differentiated for both objectives, whose gradients are needed apart.
     fn step(&self, parameters: &Parameters, batch: &Batch) -> StepOutcome {
-        let tracked = parameters.tracked();
-        let mut outcome = StepOutcome::of(self.objective(&tracked, batch), &tracked);
-        if let Some(dropout) = &self.masks.settings().dropout {
-            let (general, agreement) = self.general(parameters, batch, dropout);
-            let draws = self.draws.draw(batch.epoch, batch.step, self.masks.weights());
-            let kept = self.masks.drop_entries(&mut outcome.gradients, &general, draws, dropout.lambda);
-            outcome.terms.extend([("distillation", agreement), ("kept", kept)]);
-        }
+        let Some(dropout) = &self.masks.settings().dropout else {
+            let tracked = parameters.tracked();
+            return StepOutcome::of(self.objective(&tracked, batch), &tracked);
+        };
+        let student = || {
+            let tracked = parameters.tracked();
+            let logits = self.logits(&tracked, batch.pixels.clone());
+            (tracked, logits)
+        };
+        let ((of_task, task), (of_general, general)) = computing_once(student, student);
+        let mut outcome = StepOutcome::of(self.task(&of_task, task, batch), &of_task);
+        let (general, agreement) = self.general(&of_general, general, batch, dropout);
+        let draws = self.draws.draw(batch.epoch, batch.step, self.masks.weights());
+        let kept = self.masks.drop_entries(&mut outcome.gradients, &general, draws, dropout.lambda);
+        outcome.terms.extend([("distillation", agreement), ("kept", kept)]);
         outcome
     }
 
     fn logits(&self, parameters: &Parameters, pixels: Tensor<4>) -> Tensor<2> {
         self.model.classify_with(pixels, &self.masks.inject(parameters, Injection::none()))
+    }
+
+    /// The masks are applied once for all batches.
+    fn predictor<'a>(&'a self, parameters: &'a Parameters) -> Box<dyn Fn(Tensor<4>) -> Tensor<2> + 'a> {
+        let applied = self.masks.applied(parameters).into_iter();
+        let injection =
+            applied.fold(Injection::none(), |injection, (path, weight)| injection.replace(path, weight));
+        Box::new(move |pixels| self.model.classify_with(pixels, &injection))
     }
 
     fn threshold(&self, name: &str) -> Option<f64> {

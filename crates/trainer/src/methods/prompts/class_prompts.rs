@@ -94,10 +94,13 @@ impl ClassPrompts {
         texts: &[(usize, usize)],
     ) -> EmbeddedTexts {
         let [sets, vectors, width] = contexts.dims();
-        let [classes, length, _] = self.words.vectors().dims();
+        let [_, length, _] = self.words.vectors().dims();
+        let classes = || texts.iter().map(|(class, _)| *class);
+        let first = classes().min().unwrap_or(0);
+        let classes = classes().max().map_or(0, |last| last + 1 - first);
         let rows = texts.iter().flat_map(|&(class, set)| {
             let context = move |index: usize| set * vectors + index;
-            let word = move |index: usize| sets * vectors + class * length + index;
+            let word = move |index: usize| sets * vectors + (class - first) * length + index;
             let name = self.names[class];
             let before = match position {
                 NamePosition::Front => 0,
@@ -113,12 +116,20 @@ impl ClassPrompts {
             })
         });
         let rows: Vec<i32> = rows.map(|row| row as i32).collect();
-        let words = self.words.vectors().clone().reshape([classes * length, width]);
+        let words = self.words.vectors().clone().narrow(0, first, classes);
+        let words = words.reshape([classes * length, width]);
         let table = Tensor::cat(vec![contexts.reshape([sets * vectors, width]), words], 0);
         let count = rows.len();
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &table.device());
         let composed = table.select(0, rows).reshape([texts.len(), length, width]);
         let ends = texts.iter().map(|&(class, _)| self.words.ends()[class]).collect();
-        EmbeddedTexts::new(composed, ends)
+        // Texts of one set begin alike up to the class name, and up to where the words behind the vectors differ.
+        let alike = match position {
+            _ if sets > 1 => 0,
+            NamePosition::Front => 0,
+            NamePosition::Middle => vectors / 2,
+            NamePosition::End => vectors.max(self.shared),
+        };
+        EmbeddedTexts::new(composed, ends).beginning_alike((1 + alike).min(length))
     }
 }

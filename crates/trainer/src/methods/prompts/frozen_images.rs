@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use regulus_clip::{Clip, Injection, normalise};
 
 use crate::batches::{Batch, ImageSet};
+use crate::stages::{self, Stage};
 use crate::zero_shot::FROZEN_CHUNK;
 
 /// Unit features of the frozen image tower.
@@ -37,7 +38,7 @@ impl FrozenImages {
     pub(crate) fn of(&self, batch: &Batch) -> Tensor<2> {
         match &self.known {
             Some(features) => batch.rows_of(features),
-            None => self.encode(batch.pixels.clone()),
+            None => stages::within(Stage::Teacher, || self.encode(batch.pixels.clone())),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use burn::tensor::Tensor;
 use regulus_clip::{Clip, Injection, normalise};
+use regulus_kernels::computing_once;
 use regulus_losses::{cross_entropy, distillation, inner_product, without_opposed_part};
 
 use super::class_prompts::ClassPrompts;
@@ -98,15 +99,19 @@ impl ProjectedContext {
         images.matmul(texts.transpose()) * self.scale
     }
 
+    /// Cross-entropy under unit text features.
+    fn task(&self, texts: Tensor<2>, batch: &Batch) -> Objective {
+        let logits = self.classified(self.images.of(batch), texts);
+        Objective { loss: cross_entropy(logits, batch.labels.clone()).mean(), terms: Vec::new() }
+    }
+
     /// The gradient of the distillation from the zero-shot prediction, and its value.
-    fn general(&self, parameters: &Parameters, batch: &Batch) -> (LeafGradients, f64) {
-        let tracked = parameters.tracked();
+    fn general(&self, tracked: &Parameters, texts: Tensor<2>, batch: &Batch) -> (LeafGradients, f64) {
         let images = self.images.of(batch);
-        let student = self.classified(images.clone(), self.learning.text_features(&tracked));
+        let student = self.classified(images.clone(), texts);
         let teacher = self.classified(images, self.hand_written.clone());
         let loss = distillation(student, teacher, self.settings.temperature).mean();
-        let mut gradients = loss.backward();
-        (tracked.gradients(&mut gradients), loss.into_scalar())
+        (tracked.gradients_of(&loss), loss.into_scalar())
     }
 }
 
@@ -120,14 +125,19 @@ impl Method for ProjectedContext {
     }
 
     fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective {
-        let logits = self.classified(self.images.of(batch), self.learning.text_features(parameters));
-        Objective { loss: cross_entropy(logits, batch.labels.clone()).mean(), terms: Vec::new() }
+        self.task(self.learning.text_features(parameters), batch)
     }
 
+    /// One forward pass of the texts, differentiated for both objectives.
     fn step(&self, parameters: &Parameters, batch: &Batch) -> StepOutcome {
-        let tracked = parameters.tracked();
-        let mut outcome = StepOutcome::of(self.objective(&tracked, batch), &tracked);
-        let (general, agreement) = self.general(parameters, batch);
+        let texts = || {
+            let tracked = parameters.tracked();
+            let features = self.learning.text_features(&tracked);
+            (tracked, features)
+        };
+        let ((of_task, task), (of_general, general)) = computing_once(texts, texts);
+        let mut outcome = StepOutcome::of(self.task(task, batch), &of_task);
+        let (general, agreement) = self.general(&of_general, general, batch);
         let mut opposed = 0.0;
         for (name, task) in &mut outcome.gradients {
             let Some(general) = general.get(name) else { continue };
