@@ -7,6 +7,8 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 /// A stage of a training step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -23,7 +25,7 @@ pub enum Stage {
 }
 
 /// Seconds in each stage.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageSeconds {
     /// In [`Stage::Data`].
     pub data: f64,

@@ -1,6 +1,6 @@
 //! From the words of a spec to a method over a loaded model.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use regulus_clip::{Pretrained, TokenizeError};
 use regulus_datasets::Task;
 
@@ -10,7 +10,7 @@ use super::build_masks::mask_tuning;
 use super::build_prompts::{Learned, PromptBuilder};
 use super::{Materials, RunError};
 use crate::batches::ImageSet;
-use crate::experiment::{Averaged, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, SolverSpec};
+use crate::experiment::{Averaged, Experiment, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, SolverSpec};
 use crate::method::Method;
 use crate::methods::prompts::PromptLearning;
 use crate::methods::{
@@ -22,6 +22,21 @@ use crate::zero_shot::{Averaging, ZeroShot, text_features};
 
 /// Inverse regularisation strength of the linear probe where the recipe gives none.
 const DEFAULT_C: f64 = 1.0;
+
+/// The method of an experiment before its first step, on materials that fit it. Of an experiment in stages, the last
+/// stage on initial values of those before.
+///
+/// # Errors
+/// [`RunError`] for a method that the model has no place for.
+pub fn method_of(
+    experiment: &Experiment,
+    materials: &Materials,
+    device: &Device,
+) -> Result<Box<dyn Method>, RunError> {
+    let task = &materials.task;
+    let images = ImageSet { images: &task.train, preprocess: materials.preprocess(), device };
+    method(experiment.spec(), materials, &task.class_names, Some(&images), &Parameters::default())
+}
 
 /// The method that tells `class_names` apart: those of the task, or of a split with classes of its own. `fixed` are the
 /// parameters that earlier stages have trained. Without training images, what is computed from them stands open:

@@ -25,6 +25,7 @@ use regulus_images::FileError;
 
 pub use adapted::{AdaptError, AdaptedClassifier, AdaptedModel, ModelPaths};
 pub use adapted_scores::{MixtureError, MixtureScores, Space, mixtures, scores};
+pub use build::method_of;
 pub use data_size::DataSize;
 pub use ensemble::EnsembleScores;
 pub use listed::{DataReport, ListedError, ListedParts};
