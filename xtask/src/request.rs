@@ -49,6 +49,9 @@ pub struct Request {
     /// Change a value of the recipe, such as training.steps=200 or method.alpha=1.5 (may be repeated)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Memory that prompt learning should make do with, such as 4GiB: the texts of some classes are computed at a time
+    #[arg(long, value_name = "SIZE")]
+    memory_budget: Option<String>,
     /// Device to train on: cpu, ndarray, wgpu, cuda:N
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -97,8 +100,9 @@ impl Request {
 
     /// `document` with the changes of `--set`, as a checked experiment.
     fn changed(&self, mut document: toml::Table, mut origin: String) -> Outcome<Experiment> {
-        for assignment in &self.set {
-            apply_override(&mut document, assignment).map_err(Failure::request)?;
+        let budget = self.memory_budget.iter().map(|size| format!("training.memory_budget=\"{size}\""));
+        for assignment in budget.chain(self.set.iter().cloned()) {
+            apply_override(&mut document, &assignment).map_err(Failure::request)?;
             origin += &format!(" with --set {assignment}");
         }
         let whole = toml::to_string(&document).map_err(Failure::request)?;

@@ -114,15 +114,19 @@ impl Attention {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>, packing: Option<&Packing>) -> Tensor<3> {
+    /// What the output projection reads: the values that each position attends to.
+    fn mixed(&self, x: Tensor<3>, scope: &Scope<'_>, packing: Option<&Packing>) -> Tensor<3> {
         let weight = scope.weight("in_proj_weight", &self.in_proj_weight);
         let bias = scope.weight("in_proj_bias", &self.in_proj_bias);
         let projected = linear(x.clone(), weight, Some(bias));
         let qkv = scope.with_branch("in_proj_weight", x, projected);
-        let mixed = match packing {
+        match packing {
             Some(packing) => packed_attention(qkv, self.heads, packing),
             None => attention(qkv, self.heads, self.mask),
-        };
+        }
+    }
+
+    fn projected(&self, mixed: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
         self.out_proj.forward(mixed, &scope.enter("out_proj"))
     }
 }
@@ -178,9 +182,12 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>, packing: Option<&Packing>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
         let ln_1 = |x| self.ln_1.forward(x, &scope.enter("ln_1"));
-        let attn = |x| self.attn.forward(x, &scope.enter("attn"), packing);
+        let attn = |x| {
+            let scope = scope.enter("attn");
+            self.attn.projected(self.attn.mixed(x, &scope, None), &scope)
+        };
         let ln_2 = |x| self.ln_2.forward(x, &scope.enter("ln_2"));
         let mlp = |x| self.mlp.forward(x, &scope.enter("mlp"));
         match self.norm_order {
@@ -193,6 +200,22 @@ impl Block {
                 ln_2(x.clone() + mlp(x))
             }
         }
+    }
+
+    /// [`Self::forward`] of a block that normalises first, for the positions that `read` chooses: the others are only
+    /// attended to.
+    fn forward_read(
+        &self,
+        x: Tensor<3>,
+        scope: &Scope<'_>,
+        packing: Option<&Packing>,
+        read: impl Fn(Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<3> {
+        let attn = scope.enter("attn");
+        let mixed = self.attn.mixed(self.ln_1.forward(x.clone(), &scope.enter("ln_1")), &attn, packing);
+        let x = read(x) + self.attn.projected(read(mixed), &attn);
+        let hidden = self.ln_2.forward(x.clone(), &scope.enter("ln_2"));
+        x + self.mlp.forward(hidden, &scope.enter("mlp"))
     }
 }
 
@@ -236,40 +259,38 @@ impl Transformer {
         x: Tensor<3>,
         scope: &Scope<'_>,
         input: impl Fn(usize, Tensor<3>) -> Tensor<3>,
-        observe: impl FnMut(&Tensor<3>),
-    ) -> Tensor<3> {
-        self.run(x, scope, None, input, observe)
-    }
-
-    /// The same for texts of which each position attends to what comes before it, packed into one sequence.
-    ///
-    /// # Shapes
-    /// - `x`: `[1, positions of the packing, width]`, in f32
-    /// - output: as `x`
-    pub(crate) fn forward_packed(
-        &self,
-        x: Tensor<3>,
-        scope: &Scope<'_>,
-        packing: &Packing,
-        input: impl Fn(usize, Tensor<3>) -> Tensor<3>,
-    ) -> Tensor<3> {
-        self.run(x, scope, Some(packing), input, |_| {})
-    }
-
-    fn run(
-        &self,
-        x: Tensor<3>,
-        scope: &Scope<'_>,
-        packing: Option<&Packing>,
-        input: impl Fn(usize, Tensor<3>) -> Tensor<3>,
         mut observe: impl FnMut(&Tensor<3>),
     ) -> Tensor<3> {
         let blocks = scope.enter("resblocks").computing_in(self.precision);
         let mut x = self.precision.enter(x);
         for (index, block) in self.resblocks.iter().enumerate() {
-            x = block.forward(input(index, x), &blocks.item(index), packing);
+            x = block.forward(input(index, x), &blocks.item(index));
             observe(&x);
         }
+        self.precision.leave(x)
+    }
+
+    /// The positions that `read` chooses of what all blocks make, which have to normalise first: the last block computes
+    /// no others. Positions may be those of texts in one sequence.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, positions, width]`, or `[1, positions of the packing, width]`, in f32
+    /// - output: what `read` makes of such a tensor
+    pub(crate) fn forward_read(
+        &self,
+        x: Tensor<3>,
+        scope: &Scope<'_>,
+        packing: Option<&Packing>,
+        input: impl Fn(usize, Tensor<3>) -> Tensor<3>,
+        read: impl Fn(Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<3> {
+        let blocks = scope.enter("resblocks").computing_in(self.precision);
+        let mut x = self.precision.enter(x);
+        let Some((last, before)) = self.resblocks.split_last() else { return self.precision.leave(read(x)) };
+        for (index, block) in before.iter().enumerate() {
+            x = block.forward_read(input(index, x), &blocks.item(index), packing, |x| x);
+        }
+        let x = last.forward_read(input(before.len(), x), &blocks.item(before.len()), packing, read);
         self.precision.leave(x)
     }
 }

@@ -91,12 +91,14 @@ impl Clip {
         self
     }
 
-    /// The same model, sharing its memory, with a text tower that reads texts side by side, padded to the longest one.
-    /// Without this, what all texts of a batch begin with is computed once for all of them, and padding not at all;
-    /// features and gradients agree up to the order of floating-point sums, which is what this is there to test.
+    /// The same model, sharing its memory, with towers that compute every position of every text, padding included, in
+    /// every block. Without this, what texts begin with is computed once for all of them, padding not at all, and of the
+    /// last block only what is read. Features and gradients agree up to the order of floating-point sums, which is what
+    /// this is there to test.
     #[must_use]
-    pub fn reading_texts_padded(mut self) -> Self {
-        self.text.read_padded();
+    pub fn computing_every_position(mut self) -> Self {
+        self.visual.compute_every_position();
+        self.text.compute_every_position();
         self
     }
 

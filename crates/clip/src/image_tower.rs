@@ -36,6 +36,14 @@ impl ImageTower {
         }
     }
 
+    pub(crate) fn compute_every_position(&mut self) {
+        match self {
+            Self::Vit(vit) => vit.compute_every_position(),
+            // Its last layer reads all of them.
+            Self::ResNet(_) => {}
+        }
+    }
+
     /// Width of the features after the projection.
     pub fn embed_dim(&self) -> usize {
         match self {

@@ -35,9 +35,9 @@ pub struct TextTower {
     text_projection: Param<Tensor<2>>,
     #[module(skip)]
     config: TextConfig,
-    /// Whether what texts begin with is computed for each of them, and padding too.
+    /// Whether positions are computed that nothing depends on, or that others are copies of.
     #[module(skip)]
-    padded: bool,
+    every_position: bool,
 }
 
 impl TextTower {
@@ -59,7 +59,7 @@ impl TextTower {
             ln_final: LayerNorm::vacant(width, config.layer_norm_eps, device),
             text_projection: vacant([width, embed_dim], device),
             config: config.clone(),
-            padded: false,
+            every_position: false,
         }
     }
 
@@ -67,8 +67,8 @@ impl TextTower {
         self.transformer.compute_in(precision);
     }
 
-    pub(crate) fn read_padded(&mut self) {
-        self.padded = true;
+    pub(crate) fn compute_every_position(&mut self) {
+        self.every_position = true;
     }
 
     /// The tower's architecture.
@@ -105,43 +105,37 @@ impl TextTower {
     /// If the texts are longer than the model's context, or their vectors not of its width.
     pub fn pooled_embedded(&self, texts: &EmbeddedTexts, injection: &Injection) -> Tensor<2> {
         let scope = Scope::root(injection).enter(TEXT_TOWER);
-        let ends = match self.packed(texts, injection) {
-            Some(packed) => self.packed_ends(&packed, texts, injection, &scope),
-            None => {
+        // Branches may draw random numbers for each position of each text.
+        let ends = match self.every_position || injection.has_branches(&format!("{TEXT_TOWER}.")) {
+            true => {
                 let x = self.block_input(texts, injection, &scope);
-                at_ends(self.blocks(x, injection, &scope, |_| {}), texts.ends())
+                at_ends(self.blocks(x, injection, &scope, |_| {}), texts.ends()).unsqueeze_dim(1)
             }
+            false => self.read_ends(texts, injection, &scope),
         };
-        self.ln_final.forward(ends.unsqueeze_dim(1), &scope.enter("ln_final")).squeeze_dim(1)
+        self.ln_final.forward(ends, &scope.enter("ln_final")).squeeze_dim(1)
     }
 
-    /// How the texts are packed; `None` where they are read side by side: a single text, texts that are not known to
-    /// begin alike, and branches, which may draw random numbers for each position of each text.
-    fn packed(&self, texts: &EmbeddedTexts, injection: &Injection) -> Option<PackedTexts> {
-        let branches = injection.has_branches(&format!("{TEXT_TOWER}."));
-        (!self.padded && !branches).then(|| {
-            PackedTexts::new(texts.ends(), texts.common(), injection.prompts_of_texts().positions())
-        })?
-    }
-
-    /// What flows at the ends of packed texts behind the last block, `[texts, width]`.
-    fn packed_ends(
-        &self,
-        packed: &PackedTexts,
-        texts: &EmbeddedTexts,
-        injection: &Injection,
-        scope: &Scope<'_>,
-    ) -> Tensor<2> {
+    /// What flows at the ends of the texts behind the last block, `[texts, 1, width]`, computing no more than that needs.
+    fn read_ends(&self, texts: &EmbeddedTexts, injection: &Injection, scope: &Scope<'_>) -> Tensor<3> {
+        let prompts = injection.prompts_of_texts().computing_in(self.transformer.precision());
+        let input = |layer, x| prompts.text_block_input(layer, x);
+        let transformer = scope.enter("transformer");
+        let Some(packed) = PackedTexts::new(texts.ends(), texts.common(), prompts.positions()) else {
+            let x = self.block_input(texts, injection, scope);
+            let read = |x| at_ends(x, texts.ends()).unsqueeze_dim(1);
+            return self.transformer.forward_read(x, &transformer, None, input, read);
+        };
         let [count, length, width] = texts.vectors().dims();
         let vectors = texts.vectors().clone().reshape([count * length, width]);
         let words: Tensor<3> = chosen(vectors, &packed.words(length)).unsqueeze();
         let positions = scope.weight("positional_embedding", &self.positional_embedding);
         let positions: Tensor<3> = chosen(positions, &packed.places()).unsqueeze();
         let x = injection.prompts_of_texts().after_start(words) + positions;
-        let prompts = injection.prompts_of_texts().computing_in(self.transformer.precision());
-        let input = |layer, x| prompts.text_block_input(layer, x);
-        let x = self.transformer.forward_packed(x, &scope.enter("transformer"), packed.packing(), input);
-        chosen(x.squeeze_dim(0), &packed.ends())
+        let ends = packed.ends();
+        let read = |x: Tensor<3>| chosen(x.squeeze_dim(0), &ends).unsqueeze();
+        let ends = self.transformer.forward_read(x, &transformer, Some(packed.packing()), input, read);
+        ends.swap_dims(0, 1)
     }
 
     /// Projects [`Self::pooled`] into the shared embedding space.

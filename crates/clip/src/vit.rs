@@ -77,6 +77,9 @@ pub struct VisionTransformer {
     ln_post: LayerNorm,
     /// `[width, embed_dim]`
     proj: Param<Tensor<2>>,
+    /// Whether the last block computes positions that nothing reads.
+    #[module(skip)]
+    every_position: bool,
 }
 
 impl VisionTransformer {
@@ -90,11 +93,16 @@ impl VisionTransformer {
             transformer: Transformer::vacant(config.layers, &BlockShape::of_images(config), device),
             ln_post: LayerNorm::vacant(width, config.layer_norm_eps, device),
             proj: vacant([width, embed_dim], device),
+            every_position: false,
         }
     }
 
     pub(crate) fn compute_in(&mut self, precision: Precision) {
         self.transformer.compute_in(precision);
+    }
+
+    pub(crate) fn compute_every_position(&mut self) {
+        self.every_position = true;
     }
 
     /// Width of the features after the projection.
@@ -133,8 +141,16 @@ impl VisionTransformer {
     pub fn pooled(&self, pixels: Tensor<4>, injection: &Injection) -> Tensor<2> {
         let scope = Scope::root(injection).enter(IMAGE_TOWER);
         let x = self.block_input(self.embed(pixels, &scope), injection, &scope);
-        let x = self.blocks(x, injection, &scope, |_| {});
-        let class = x.narrow(1, 0, 1);
+        let read = |x: Tensor<3>| x.narrow(1, 0, 1);
+        // Branches may draw random numbers for each position.
+        let class = match self.every_position || injection.has_branches(&format!("{IMAGE_TOWER}.")) {
+            true => read(self.blocks(x, injection, &scope, |_| {})),
+            false => {
+                let prompts = injection.prompts_of_images().computing_in(self.transformer.precision());
+                let input = |layer, x| prompts.image_block_input(layer, x);
+                self.transformer.forward_read(x, &scope.enter("transformer"), None, input, read)
+            }
+        };
         self.ln_post.forward(class, &scope.enter("ln_post")).squeeze_dim(1)
     }
 

@@ -16,6 +16,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod export;
 pub mod files;
+pub mod memory_budget;
 pub mod merge;
 pub mod method;
 pub mod methods;

@@ -12,6 +12,7 @@ use crate::accumulation::Accumulation;
 use crate::aggregation::{AggregationSpec, EpochAggregate};
 use crate::augmentation::Augmentation;
 use crate::batches::BatchSource;
+use crate::memory_budget::MemoryBudget;
 use crate::method::{BufferError, Method};
 use crate::optim::{Optimiser, Rule, clip_global_norm};
 use crate::parameters::Parameters;
@@ -36,6 +37,10 @@ pub struct TrainingConfig {
     /// Consecutive batches whose gradients are averaged into one optimiser step (default 1).
     #[serde(default = "single", skip_serializing_if = "is_single")]
     pub accumulate: usize,
+    /// Memory that the run should make do with, by computing the texts of some classes at a time (default: those of all
+    /// classes at once). Results do not depend on it, but for the order of floating-point sums.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_budget: Option<MemoryBudget>,
     /// What the towers compute in (default f32). Parameters, losses and updates are f32 always.
     #[serde(default, skip_serializing_if = "is_f32")]
     pub precision: Precision,

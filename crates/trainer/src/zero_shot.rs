@@ -29,7 +29,11 @@ pub enum Averaging {
 pub fn text_features(clip: &Clip, prompts: &[Vec<Vec<u32>>], averaging: Averaging) -> Tensor<2> {
     let (clip, none) = (clip.clone().computing_in(Precision::F32), Injection::none());
     let encoded = prompts.iter().map(|ids| {
-        let features = clip.encode_text(ids, &none);
+        let parts = ids.chunks(FROZEN_TEXTS).map(|ids| clip.encode_text(ids, &none));
+        let features = match ids.len() {
+            0..=FROZEN_TEXTS => clip.encode_text(ids, &none),
+            _ => Tensor::cat(parts.collect(), 0),
+        };
         match averaging {
             Averaging::UnitFirst if prompts.len() > 1 => normalise(features),
             _ => features,
@@ -105,6 +109,9 @@ impl ZeroShot {
         Tensor::cat(rows, 0)
     }
 }
+
+/// Texts per forward pass where no gradient is needed.
+pub(crate) const FROZEN_TEXTS: usize = 512;
 
 /// Images per forward pass where no gradient is needed.
 pub(crate) const FROZEN_CHUNK: usize = 128;

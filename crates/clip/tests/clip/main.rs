@@ -7,6 +7,7 @@ mod backbone_resnet;
 mod backbone_vit;
 mod bert;
 mod common;
+mod every_position;
 mod files;
 mod golden;
 mod hub_formats;

@@ -3,6 +3,7 @@
 use super::memory::memory;
 use super::sizes::Sizes;
 use crate::experiment::{ExperimentSpec, MethodSpec};
+use crate::memory_budget::MemoryBudget;
 use crate::methods::adaptation::Towers;
 use crate::methods::prompts::Depth;
 use regulus_clip::{BackboneArchitecture, Precision};
@@ -21,7 +22,7 @@ pub struct Advice {
     pub fits: bool,
 }
 
-/// The cheapest change that makes the run fit into `available` bytes: a smaller batch with as much accumulation, which
+/// The cheapest change that makes the run fit into `available` bytes: class texts computed some at a time; a smaller batch with as much accumulation, which
 /// changes nothing else; 16-bit towers, where `supports` says that the device has them; fewer learned parts; fewer
 /// classes. If none does, the one that saves most; `None` if none saves anything.
 pub fn advice(
@@ -32,8 +33,11 @@ pub fn advice(
 ) -> Option<Advice> {
     let now = memory(spec, sizes).total;
     let mut best: Option<Advice> = None;
-    let of_recipe =
-        smaller_batches(spec, sizes).into_iter().chain(narrower(spec, supports)).chain(shallower(spec));
+    let of_recipe = within_budget(spec, available)
+        .into_iter()
+        .chain(smaller_batches(spec, sizes))
+        .chain(narrower(spec, supports))
+        .chain(shallower(spec));
     let changes = of_recipe.map(|(change, spec)| (change, memory(&spec, sizes).total));
     for (change, total) in changes.chain(fewer_classes(spec, sizes)) {
         if total <= available {
@@ -44,6 +48,16 @@ pub fn advice(
         }
     }
     best
+}
+
+/// A budget of what there is, in whole MiB.
+fn within_budget(spec: &ExperimentSpec, available: u64) -> Option<(String, ExperimentSpec)> {
+    let mut changed = spec.clone();
+    let training =
+        changed.training.as_mut().filter(|_| spec.before.is_none() && spec.method.splits_classes())?;
+    let budget = MemoryBudget((available >> 20 << 20).max(1 << 20));
+    let before = training.memory_budget.replace(budget);
+    (before != Some(budget)).then(|| (format!("--set training.memory_budget={budget}"), changed))
 }
 
 /// Batches that divide the batch, the largest first, with as many more accumulated. Statistics of a batch would not be

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use crate::memory_budget::bytes;
+
 /// The environment variable that takes the place of what is found, such as `6GB`.
 pub const VARIABLE: &str = "REGULUS_MEMORY";
 
@@ -26,30 +28,10 @@ pub fn available() -> Result<Option<u64>, SizeError> {
     match std::env::var_os(VARIABLE) {
         Some(value) => {
             let value = value.to_string_lossy().into_owned();
-            size(&value).map(Some).ok_or(SizeError { value })
+            bytes(&value).map(Some).ok_or(SizeError { value })
         }
         None => Ok(found_below(Path::new("/"))),
     }
-}
-
-/// `6GB`, `512 MiB`, `1000000`.
-fn size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let factor = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "tb" => 1e12,
-        "kib" => 1024.0,
-        "mib" => 1024.0 * 1024.0,
-        "gib" => 1024.0 * 1024.0 * 1024.0,
-        "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
-        _ => return None,
-    };
-    Some((number.parse::<f64>().ok()? * factor) as u64)
 }
 
 /// What the files of a Linux system below `root` say.
@@ -166,17 +148,5 @@ mod tests {
             ("sys/fs/cgroup/memory/memory.stat", "total_inactive_file 2000\n"),
         ];
         assert_eq!(found_below(system(&files).path()), Some(3000));
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, bytes) in
-            [("1000", 1000), ("6GB", 6_000_000_000), (" 1.5 MiB ", 1_572_864), ("2kib", 2048), ("0", 0)]
-        {
-            assert_eq!(size(text), Some(bytes), "{text}");
-        }
-        for text in ["", "GB", "much", "-1", "1.2.3", "4 PB", "4 GB more"] {
-            assert_eq!(size(text), None, "{text}");
-        }
     }
 }

@@ -12,7 +12,7 @@ use super::sizes::Sizes;
 use crate::experiment::{EnsembleSpace, ExperimentSpec};
 use crate::optim::Rule;
 use crate::training::TrainingConfig;
-use crate::zero_shot::FROZEN_CHUNK;
+use crate::zero_shot::{FROZEN_CHUNK, FROZEN_TEXTS};
 use regulus_clip::Precision;
 
 /// The memory that a run will take at its peak.
@@ -30,6 +30,9 @@ const PROGRAM: f64 = 30.0 * 1024.0 * 1024.0;
 const PER_TOKEN: f64 = 512.0;
 /// Share of what is allocated and freed again that is lost between allocations of different sizes.
 const GAPS: f64 = 0.1;
+/// What two graphs of one computation hold, by what one holds: while the second is made, results of the first that it
+/// has not taken yet are there besides.
+const SHARED_BY_TWO: f64 = 1.7;
 /// Texts that CoCoOp encodes at once.
 const TEXTS_AT_ONCE: f64 = 1024.0;
 
@@ -56,6 +59,14 @@ pub(super) struct Run<'a> {
     pub demand: Demand,
     /// Inside the towers.
     pub numbers: Numbers,
+    /// Classes whose texts have a graph at once.
+    classes_at_once: f64,
+}
+
+/// How many classes' texts a step of the run may compute at once, where its memory budget has no room for all of them.
+pub fn classes_at_once(spec: &ExperimentSpec, sizes: &Sizes) -> Option<usize> {
+    let at_once = Run::new(spec, sizes).classes_at_once;
+    (at_once < sizes.classes as f64).then_some(at_once as usize)
 }
 
 impl<'a> Run<'a> {
@@ -69,7 +80,47 @@ impl<'a> Run<'a> {
         let narrow = spec.precision() != Precision::F32;
         let bytes = if narrow { F32 / 2.0 } else { F32 };
         let numbers = Numbers { bytes, fused: sizes.on_processor && !narrow };
-        Self { spec, sizes, encoder, text, demand, numbers }
+        let classes_at_once = sizes.classes as f64;
+        let run = Self { spec, sizes, encoder, text, demand, numbers, classes_at_once };
+        Self { classes_at_once: run.classes_in_budget(), ..run }
+    }
+
+    /// All classes, or as many as the budget has room for besides everything else; one at least.
+    fn classes_in_budget(&self) -> f64 {
+        let (spec, classes) = (self.spec, self.sizes.classes as f64);
+        let budget = spec.training.as_ref().and_then(|training| training.memory_budget);
+        let Some(budget) = budget.filter(|_| spec.method.splits_classes()) else { return classes };
+        let with = |classes_at_once: f64| {
+            let run =
+                Self { encoder: self.encoder.clone(), demand: self.demand.clone(), classes_at_once, ..*self };
+            run.estimate().total as f64
+        };
+        // The peak is at least that of what takes no part in this, and grows evenly from where the step is the peak.
+        let (all, half) = (with(classes), with((classes / 2.0).floor()));
+        let fits = |count: f64| with(count) <= budget.0 as f64;
+        if fits(classes) {
+            return classes;
+        }
+        let each = ((all - half) / (classes / 2.0).max(1.0)).max(1.0);
+        let over = all - budget.0 as f64;
+        let mut count = (classes - over / each).floor().clamp(1.0, classes);
+        while count > 1.0 && !fits(count) {
+            count = (count * 0.9).floor().max(1.0);
+        }
+        count
+    }
+
+    /// Positions of so many class texts in the text tower. On the CPU in f32, what all of them begin with is there once.
+    fn text_positions(&self, texts: f64) -> f64 {
+        let tokens = self.text_tokens();
+        let shares = self.numbers.fused && self.sizes.classes > 1 && self.demand.text.branches == 0.0;
+        let alike = match self.demand.texts_per_image {
+            _ if !shares => 0.0,
+            true => 1.0,
+            false => 1.0 + self.demand.text_vectors.max(self.sizes.words as f64),
+        };
+        let alike = alike.min(tokens - 1.0).max(0.0);
+        alike + texts * (tokens - alike)
     }
 
     /// Tokens of a class's text.
@@ -177,11 +228,22 @@ impl<'a> Run<'a> {
             return 0.0;
         }
         let Self { encoder, text, demand, numbers, .. } = self;
-        let (batch, texts, tokens) = (self.batch(), self.texts(), self.text_tokens());
+        let batch = self.batch();
         let of_image = encoder.kept(demand.image_vectors, demand.image, *numbers);
-        let of_text = text.kept(tokens, demand.text, *numbers);
         let image_gradients = encoder.gradients(demand.image_vectors, *numbers);
-        let text_gradients = texts * text.gradients(tokens, *numbers);
+        let texts = self.classes_at_once * if demand.texts_per_image { batch } else { 1.0 };
+        // Fused, both grow with the positions alone; scores that are kept grow with the length of a text.
+        let (of_texts, text_gradients) = match numbers.fused {
+            true => {
+                let positions = self.text_positions(texts);
+                (text.kept(positions, demand.text, *numbers), text.gradients(positions, *numbers))
+            }
+            false => {
+                let tokens = self.text_tokens();
+                (texts * text.kept(tokens, demand.text, *numbers), texts * text.gradients(tokens, *numbers))
+            }
+        };
+        let shared = if demand.twice { SHARED_BY_TWO } else { 1.0 };
         let backward = match (demand.image.any, demand.text.any) {
             (false, false) => 0.0,
             (true, false) => batch * image_gradients,
@@ -192,8 +254,7 @@ impl<'a> Run<'a> {
         let looks = (demand.teacher || demand.frozen_images) && !self.keeps_frozen();
         let frozen = if looks { batch * encoder.alive(0.0, *numbers) } else { 0.0 };
         2.0 * batch * encoder.pixels()
-            + batch * of_image
-            + texts * of_text
+            + shared * (batch * of_image + of_texts)
             + demand.kept_of_parameters * F32
             + backward.max(frozen)
     }
@@ -211,7 +272,7 @@ impl<'a> Run<'a> {
         let of_images = images * self.encoder.alive(self.demand.image_vectors, self.numbers);
         let texts = match self.demand.texts_per_image {
             true => TEXTS_AT_ONCE.max(self.sizes.classes as f64),
-            false => self.sizes.classes as f64,
+            false => self.sizes.classes.min(FROZEN_TEXTS) as f64,
         };
         let of_texts = texts * self.text.alive(self.text_tokens(), single);
         let bert = self.sizes.bert.as_ref().map_or(0.0, |bert| {

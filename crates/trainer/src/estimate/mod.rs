@@ -16,7 +16,7 @@ mod work;
 
 pub use advice::{Advice, advice};
 pub use available::{SizeError, VARIABLE, available};
-pub use memory::{MemoryEstimate, bytes, memory};
+pub use memory::{MemoryEstimate, bytes, classes_at_once, memory};
 pub use sizes::{Sizes, SizesError};
 pub use speed::speed;
 pub use work::{duration, operations};

@@ -2,12 +2,12 @@
 
 use regulus_clip::{
     BackboneArchitecture, BackboneError, BertConfig, ClipConfig, ImageConfig, LoadError, LoadedBackbone,
-    Pretrained,
+    Pretrained, Tokenizer,
 };
 use regulus_datasets::prompt;
 
 use crate::experiment::{Experiment, ExperimentSpec, TextSpec};
-use crate::run::{DataSize, Inputs};
+use crate::run::{DataSize, Inputs, Materials};
 
 /// A model's files that do not say what the model is.
 #[derive(Debug, thiserror::Error)]
@@ -64,17 +64,12 @@ impl Sizes {
         }
         let backbone = spec.model.backbone.as_ref().map(LoadedBackbone::architecture).transpose()?;
         let DataSize { classes, class_names, templates, train, tests, original_side } = inputs.data_size();
-        let context = clip.text.context;
-        // A text that the tokenizer refuses is told with its name when the model is loaded.
-        let length = |text: &str| tokenizer.encode(text, context).map_or(context, |ids| ids.len());
-        let template = templates.first().map_or("{}", String::as_str);
-        let text_tokens = class_names.iter().map(|name| length(&prompt(template, name))).max();
-        let words = length(template.split("{}").next().unwrap_or_default()).saturating_sub(2);
+        let [text_tokens, words] = lengths(&tokenizer, clip.text.context, &class_names, &templates);
         Ok(Self {
             bert: bert(spec)?,
             backbone,
             classes,
-            text_tokens: text_tokens.unwrap_or(context),
+            text_tokens,
             words,
             train,
             tests,
@@ -82,6 +77,25 @@ impl Sizes {
             on_processor: backend == "cpu",
             clip,
         })
+    }
+
+    /// The sizes of what has been loaded, for a method that tells `class_names` apart.
+    pub fn of(materials: &Materials, class_names: &[String]) -> Self {
+        let Materials { pretrained, task, device_kind, .. } = materials;
+        let (clip, tokenizer) = (pretrained.config.clone(), &pretrained.tokenizer);
+        let [text_tokens, words] = lengths(tokenizer, clip.text.context, class_names, &task.templates);
+        Self {
+            backbone: None,
+            bert: None,
+            classes: class_names.len(),
+            text_tokens,
+            words,
+            train: task.train.len(),
+            tests: task.tests.iter().map(|split| split.images.len()).sum(),
+            original_side: None,
+            on_processor: device_kind.starts_with("cpu"),
+            clip,
+        }
     }
 
     /// Side of the images that the encoder reads.
@@ -92,6 +106,21 @@ impl Sizes {
             None => self.clip.image.resolution(),
         }
     }
+}
+
+/// Tokens of the longest class text in the first template, and words of it before the class name.
+fn lengths(
+    tokenizer: &Tokenizer,
+    context: usize,
+    class_names: &[impl AsRef<str>],
+    templates: &[String],
+) -> [usize; 2] {
+    // A text that the tokenizer refuses is told with its name when the model is loaded.
+    let length = |text: &str| tokenizer.encode(text, context).map_or(context, |ids| ids.len());
+    let template = templates.first().map_or("{}", String::as_str);
+    let longest = class_names.iter().map(|name| length(&prompt(template, name.as_ref()))).max();
+    let words = length(template.split("{}").next().unwrap_or_default()).saturating_sub(2);
+    [longest.unwrap_or(context), words]
 }
 
 fn bert(spec: &ExperimentSpec) -> Result<Option<BertConfig>, SizesError> {

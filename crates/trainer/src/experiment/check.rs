@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use super::RESULTS_VERSION;
+use super::budget_check::check_budget;
 use super::listed_specs::check_classes;
 use super::method_spec::{HeadInit, HeadSpec, MethodSpec, WeightForm};
 use super::spec::{DataSpec, ExperimentSpec};
@@ -112,6 +113,7 @@ fn check_stage(spec: &ExperimentSpec, faults: &mut Faults) {
         (Some(training), true) => {
             check_training(training, faults);
             check_groups(method, training, faults);
+            check_budget(spec, faults);
         }
         (None, true) => {
             faults.add("training", format!("is missing; {} takes gradient steps", method.name()));

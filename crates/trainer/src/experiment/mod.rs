@@ -5,6 +5,7 @@
 
 mod adapter_specs;
 mod augmentation_check;
+mod budget_check;
 mod check;
 mod compose;
 mod composition;

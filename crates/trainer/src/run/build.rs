@@ -10,6 +10,7 @@ use super::build_masks::mask_tuning;
 use super::build_prompts::{Learned, PromptBuilder};
 use super::{Materials, RunError};
 use crate::batches::ImageSet;
+use crate::estimate::{Sizes, classes_at_once};
 use crate::experiment::{Averaged, Experiment, ExperimentSpec, HeadInit, HeadSpec, MethodSpec, SolverSpec};
 use crate::method::Method;
 use crate::methods::prompts::PromptLearning;
@@ -116,7 +117,11 @@ pub(super) fn method(
         | MethodSpec::ClipAdapter(_)
         | MethodSpec::Joint(_) => match prompts.prompts_of(&spec.method)? {
             Some(Learned { prompts, regulariser }) => {
-                Box::new(PromptLearning::of(pretrained.clip.clone(), prompts, regulariser))
+                let learning = PromptLearning::of(pretrained.clip.clone(), prompts, regulariser);
+                match classes_at_once(spec, &Sizes::of(materials, class_names)) {
+                    Some(classes) => Box::new(learning.with_classes_at_once(classes)),
+                    None => Box::new(learning),
+                }
             }
             None => Box::new(adapted()?),
         },

@@ -152,6 +152,7 @@ fn config(batch: usize) -> TrainingConfig {
         epochs: None,
         batch,
         accumulate: 1,
+        memory_budget: None,
         precision: Precision::F32,
         learning_rate: 0.01,
         head_multiplier: 1.0,

@@ -293,7 +293,10 @@ def text_tower():
 def load():
     folder = REQUEST["folder"]
     try:
+        os.environ["HF_HUB_OFFLINE"] = "1"
         from transformers import CLIPModel
+        from transformers.utils import logging
+        logging.disable_progress_bar()
         return lambda: CLIPModel.from_pretrained(folder)
     except ImportError:
         from safetensors.torch import load_file

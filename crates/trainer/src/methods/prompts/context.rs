@@ -2,6 +2,8 @@
 //!
 //! Zhou et al., "Learning to Prompt for Vision-Language Models", IJCV 2022; `trainers/coop.py`.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use regulus_clip::{Clip, EmbeddedTexts, Injection};
 
@@ -88,10 +90,14 @@ impl Part for ContextPrompts {
 
 impl Prompts for ContextPrompts {
     fn texts(&self, parameters: &Parameters) -> EmbeddedTexts {
+        self.texts_of(parameters, 0..self.prompts.classes())
+    }
+
+    fn texts_of(&self, parameters: &Parameters, classes: Range<usize>) -> EmbeddedTexts {
         let leaf = &parameters[CONTEXT];
-        let classes = 0..self.prompts.classes();
         let (contexts, texts): (Tensor<3>, Vec<_>) = if self.settings.per_class {
-            (leaf.tensor(), classes.map(|class| (class, class)).collect())
+            let contexts = leaf.tensor::<3>().narrow(0, classes.start, classes.len());
+            (contexts, classes.enumerate().map(|(set, class)| (class, set)).collect())
         } else {
             (leaf.tensor::<2>().unsqueeze(), classes.map(|class| (class, 0)).collect())
         };

@@ -2,6 +2,8 @@
 //!
 //! Khattak et al., "MaPLe: Multi-modal Prompt Learning", CVPR 2023; `trainers/maple.py`.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use regulus_clip::{Clip, EmbeddedTexts, Injection};
 
@@ -97,5 +99,9 @@ impl Part for CoupledPrompts {
 impl Prompts for CoupledPrompts {
     fn texts(&self, _: &Parameters) -> EmbeddedTexts {
         self.prompts.written().clone()
+    }
+
+    fn texts_of(&self, _: &Parameters, classes: Range<usize>) -> EmbeddedTexts {
+        self.prompts.written().part(classes)
     }
 }

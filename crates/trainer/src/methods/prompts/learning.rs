@@ -1,6 +1,7 @@
 //! Learning prompts of any form, under any regulariser.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
@@ -9,17 +10,23 @@ use regulus_losses::{BatchOutputs, cross_entropy};
 
 use super::frozen_images::FrozenImages;
 use super::regulariser::PromptRegulariser;
-use super::{PromptError, start};
+use super::{PromptError, class_parts, start};
 use crate::batches::{Batch, ImageSet};
 use crate::merge::{Merged, NotMergeable, PlainClassifier};
-use crate::method::{Method, Objective};
+use crate::method::{Method, Objective, StepOutcome};
 use crate::methods::part::Part;
 use crate::parameters::Parameters;
+use crate::zero_shot::FROZEN_TEXTS;
 
 /// A form of prompts: vectors that enter the towers' layers as a [`Part`], and class texts that make room for them.
 pub trait Prompts: Part {
     /// The class texts, one per class.
     fn texts(&self, parameters: &Parameters) -> EmbeddedTexts;
+
+    /// The texts of a range of the classes.
+    fn texts_of(&self, parameters: &Parameters, classes: Range<usize>) -> EmbeddedTexts {
+        self.texts(parameters).part(classes)
+    }
 }
 
 /// Why prompts of images have no plain form.
@@ -37,6 +44,10 @@ pub struct PromptLearning {
     frozen_images: FrozenImages,
     /// Unit text features, if no prompt reaches them, `[classes, embed]`.
     fixed_texts: Option<Tensor<2>>,
+    /// Number of classes.
+    classes: usize,
+    /// Classes whose texts a step computes at once, where it is not all.
+    at_once: Option<usize>,
 }
 
 impl PromptLearning {
@@ -49,10 +60,28 @@ impl PromptLearning {
     pub fn of(clip: Clip, prompts: Arc<dyn Prompts>, regulariser: PromptRegulariser) -> Self {
         let start = prompts.parameters();
         let scale = clip.logit_scale(&Injection::none()).into_scalar::<f64>().exp();
-        let fixed_texts = (!prompts.reaches_texts())
-            .then(|| normalise(clip.encode_embedded(&prompts.texts(&start), &Injection::none())));
+        let (classes, fixed) = (prompts.texts(&start).count(), !prompts.reaches_texts());
         let frozen_images = FrozenImages::new(clip.clone());
-        Self { clip, prompts, regulariser, start, scale, frozen_images, fixed_texts }
+        let learning = Self {
+            clip,
+            prompts,
+            regulariser,
+            start,
+            scale,
+            frozen_images,
+            fixed_texts: None,
+            classes,
+            at_once: None,
+        };
+        let fixed_texts = fixed.then(|| learning.known_text_features(&learning.start));
+        Self { fixed_texts, ..learning }
+    }
+
+    /// The same with steps that compute the texts of so many classes at a time: in less memory, and with one more
+    /// forward pass of the texts.
+    #[must_use]
+    pub fn with_classes_at_once(self, classes: usize) -> Self {
+        Self { at_once: (classes < self.classes).then_some(classes), ..self }
     }
 
     /// The same with other initial values.
@@ -63,15 +92,27 @@ impl PromptLearning {
         Ok(Self { start: start::checked(&self.start, start)?, ..self })
     }
 
-    /// Unit text features, `[classes, embed]`.
+    /// Unit text features, `[classes, embed]`, on the graph of tracked parameters.
     pub fn text_features(&self, parameters: &Parameters) -> Tensor<2> {
         match &self.fixed_texts {
             Some(features) => features.clone(),
-            None => {
-                let injection = self.injection(parameters);
-                normalise(self.clip.encode_embedded(&self.prompts.texts(parameters), &injection))
-            }
+            None => self.text_features_of(parameters, 0..self.classes),
         }
+    }
+
+    /// Unit text features of a range of the classes.
+    fn text_features_of(&self, parameters: &Parameters, classes: Range<usize>) -> Tensor<2> {
+        let texts = self.prompts.texts_of(parameters, classes);
+        normalise(self.clip.encode_embedded(&texts, &self.injection(parameters)))
+    }
+
+    /// [`Self::text_features`] of parameters that are not tracked.
+    fn known_text_features(&self, parameters: &Parameters) -> Tensor<2> {
+        if let Some(features) = &self.fixed_texts {
+            return features.clone();
+        }
+        let at_once = self.at_once.unwrap_or(FROZEN_TEXTS).min(FROZEN_TEXTS);
+        class_parts::features(self.classes, at_once, |part| self.text_features_of(parameters, part))
     }
 
     /// Unit image features `[batch, embed]` of normalised pixels `[batch, 3, height, width]`.
@@ -85,6 +126,20 @@ impl PromptLearning {
 
     fn injection(&self, parameters: &Parameters) -> Injection {
         self.prompts.inject(parameters, Injection::none())
+    }
+
+    /// The objective under these text features.
+    fn objective_under(&self, parameters: &Parameters, batch: &Batch, texts: Tensor<2>) -> Objective {
+        let image = if self.prompts.reaches_images() {
+            self.image_features(parameters, batch.pixels.clone())
+        } else {
+            self.frozen_images.of(batch)
+        };
+        let prompted = self.classified(image, texts);
+        let frozen = |texts| self.classified(self.frozen_images.of(batch), texts);
+        let entropy = cross_entropy(prompted.logits.clone(), batch.labels.clone()).mean();
+        let supervised = Objective { loss: entropy, terms: Vec::new() };
+        self.regulariser.added_to(supervised, prompted, frozen)
     }
 
     fn classified(&self, image: Tensor<2>, text: Tensor<2>) -> BatchOutputs {
@@ -105,23 +160,30 @@ impl Method for PromptLearning {
     }
 
     fn objective(&self, parameters: &Parameters, batch: &Batch) -> Objective {
-        let image = if self.prompts.reaches_images() {
-            self.image_features(parameters, batch.pixels.clone())
-        } else {
-            self.frozen_images.of(batch)
-        };
-        let prompted = self.classified(image, self.text_features(parameters));
-        let frozen = |texts| self.classified(self.frozen_images.of(batch), texts);
-        let entropy = cross_entropy(prompted.logits.clone(), batch.labels.clone()).mean();
-        let supervised = Objective { loss: entropy, terms: Vec::new() };
-        self.regulariser.added_to(supervised, prompted, frozen)
+        self.objective_under(parameters, batch, self.text_features(parameters))
+    }
+
+    fn step(&self, parameters: &Parameters, batch: &Batch) -> StepOutcome {
+        match self.at_once.filter(|_| self.fixed_texts.is_none()) {
+            None => {
+                let tracked = parameters.tracked();
+                StepOutcome::of(self.objective(&tracked, batch), &tracked)
+            }
+            Some(at_once) => class_parts::step(
+                parameters,
+                self.classes,
+                at_once,
+                |parameters, part| self.text_features_of(parameters, part),
+                |tracked, texts| self.objective_under(tracked, batch, texts),
+            ),
+        }
     }
 
     fn merged(&self, parameters: &Parameters) -> Result<Merged, NotMergeable> {
         if self.prompts.reaches_images() {
             return Err(NotMergeable::new(IMAGE_PROMPTS));
         }
-        let classifier = PlainClassifier::Texts(self.text_features(parameters));
+        let classifier = PlainClassifier::Texts(self.known_text_features(parameters));
         Ok(Merged { weights: BTreeMap::new(), classifier })
     }
 
@@ -130,7 +192,7 @@ impl Method for PromptLearning {
     }
 
     fn predictor<'a>(&'a self, parameters: &'a Parameters) -> Box<dyn Fn(Tensor<4>) -> Tensor<2> + 'a> {
-        let texts = self.text_features(parameters);
+        let texts = self.known_text_features(parameters);
         Box::new(move |pixels| self.classified(self.image_features(parameters, pixels), texts.clone()).logits)
     }
 }

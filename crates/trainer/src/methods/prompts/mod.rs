@@ -15,6 +15,7 @@
 //! [`ConditionalContext`]. PromptSRC's aggregation over epochs belongs to the training loop:
 //! [`crate::aggregation`].
 
+mod class_parts;
 mod class_prompts;
 mod conditional;
 mod context;

@@ -4,6 +4,8 @@
 //! independent vision-language prompting (Rasheed et al., CVPR 2023), on which PromptSRC builds;
 //! `trainers/independentVL.py` and `clip/model.py` of its code.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 use regulus_clip::{Clip, EmbeddedTexts, ImageTower, Injection};
 use serde::{Deserialize, Serialize};
@@ -150,5 +152,9 @@ impl Part for TowerPrompts {
 impl Prompts for TowerPrompts {
     fn texts(&self, _: &Parameters) -> EmbeddedTexts {
         self.prompts.written().clone()
+    }
+
+    fn texts_of(&self, _: &Parameters, classes: Range<usize>) -> EmbeddedTexts {
+        self.prompts.written().part(classes)
     }
 }

@@ -48,6 +48,7 @@ pub(super) fn run(
         epochs: None,
         batch: 0,
         accumulate: 1,
+        memory_budget: None,
         precision: Precision::F32,
         learning_rate: notes.number("lr")?,
         head_multiplier: notes.number("lr_mult_head")?,

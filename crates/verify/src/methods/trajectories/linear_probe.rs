@@ -30,6 +30,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         epochs: None,
         batch: io.shape("out.features")?.get(1).copied().unwrap_or_default(),
         accumulate: 1,
+        memory_budget: None,
         precision: Precision::F32,
         learning_rate,
         head_multiplier: 1.0,

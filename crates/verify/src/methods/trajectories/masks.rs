@@ -61,6 +61,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         epochs: None,
         batch: 0,
         accumulate: 1,
+        memory_budget: None,
         precision: Precision::F32,
         learning_rate: notes.number("lr")?,
         head_multiplier: 1.0,

@@ -149,6 +149,7 @@ fn config(notes: &Notes, io: &Recorded) -> Result<TrainingConfig, CaseError> {
         epochs: None,
         batch: 0,
         accumulate: 1,
+        memory_budget: None,
         precision: Precision::F32,
         learning_rate: notes.number("lr")?,
         head_multiplier: 1.0,

@@ -205,6 +205,7 @@ fn training(checks: &Checks<'_>, notes: &Notes, kind: Kind) -> Result<TrainingCo
         epochs: None,
         batch: 0,
         accumulate: 1,
+        memory_budget: None,
         precision: Precision::F32,
         learning_rate: notes.number("lr")?,
         head_multiplier: 1.0,
