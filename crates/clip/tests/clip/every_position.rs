@@ -26,6 +26,9 @@ fn texts(lengths: &[usize], common: usize, seed: u64) -> Vec<Vec<u32>> {
 
 /// Features and the gradients of every leaf of a weighted sum of them.
 fn differentiated(features: Tensor<2>, leaves: &[Tensor<2>]) -> (Tensor<2>, Vec<Tensor<2>>) {
+    if leaves.is_empty() {
+        return (features, Vec::new());
+    }
     let weights = noise(features.dims(), 9, &features.device());
     let gradients = (features.clone() * weights).sum().backward();
     (features, leaves.iter().map(|leaf| leaf.grad(&gradients).unwrap()).collect())
@@ -54,7 +57,7 @@ proptest! {
                 let leaf = |layer: usize| noise([vectors, 8], layer as u64, &device).require_grad();
                 let prompts: Vec<Tensor<2>> = (0..layers).map(leaf).collect();
                 let injection = Injection::none().text_prompts(prompts.clone());
-                differentiated(clip.encode_tokens(&tokens, &injection).require_grad(), &prompts)
+                differentiated(clip.encode_tokens(&tokens, &injection), &prompts)
             };
             compare(run(&clip), run(&clip.clone().computing_every_position()));
         }
@@ -92,7 +95,7 @@ proptest! {
                 let leaf = |layer: usize| noise([vectors, 12], layer as u64, &device).require_grad();
                 let prompts: Vec<Tensor<2>> = (0..layers).map(leaf).collect();
                 let injection = Injection::none().image_prompts(prompts.clone());
-                differentiated(clip.encode_image(small_pixels(&device), &injection).require_grad(), &prompts)
+                differentiated(clip.encode_image(small_pixels(&device), &injection), &prompts)
             };
             compare(run(&clip), run(&clip.clone().computing_every_position()));
         }

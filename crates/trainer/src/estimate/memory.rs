@@ -65,8 +65,8 @@ pub(super) struct Run<'a> {
 
 /// How many classes' texts a step of the run may compute at once, where its memory budget has no room for all of them.
 pub fn classes_at_once(spec: &ExperimentSpec, sizes: &Sizes) -> Option<usize> {
-    let at_once = Run::new(spec, sizes).classes_at_once;
-    (at_once < sizes.classes as f64).then_some(at_once as usize)
+    let run = Run::new(spec, sizes);
+    run.takes_classes_in_parts().then_some(run.classes_at_once as usize)
 }
 
 impl<'a> Run<'a> {
@@ -110,8 +110,13 @@ impl<'a> Run<'a> {
         count
     }
 
+    /// Whether the memory budget has no room for the texts of all classes.
+    pub fn takes_classes_in_parts(&self) -> bool {
+        self.classes_at_once < self.sizes.classes as f64
+    }
+
     /// Positions of so many class texts in the text tower. On the CPU in f32, what all of them begin with is there once.
-    fn text_positions(&self, texts: f64) -> f64 {
+    pub fn text_positions(&self, texts: f64) -> f64 {
         let tokens = self.text_tokens();
         let shares = self.numbers.fused && self.sizes.classes > 1 && self.demand.text.branches == 0.0;
         let alike = match self.demand.texts_per_image {

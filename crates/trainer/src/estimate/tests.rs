@@ -3,6 +3,7 @@ use regulus_clip::{ClipConfig, ImageConfig, Precision};
 
 use super::*;
 use crate::experiment::{Experiment, ExperimentSpec, parse_toml};
+use crate::memory_budget::MemoryBudget;
 
 fn spec(method: &str, batch: usize) -> ExperimentSpec {
     let text = format!(
@@ -172,4 +173,39 @@ fn sixteen_bits_do_not_help_the_processor() {
     assert!(
         memory(&narrow, &elsewhere).total < memory(&spec("{ name = \"finetune\" }", 32), &elsewhere).total
     );
+}
+
+/// The budget bounds what class texts take, and no more classes are computed at once than it has room for.
+#[test]
+fn a_budget_bounds_the_class_texts() {
+    let many = Sizes { classes: 21_000, ..sizes("ViT-B/16") };
+    let free = spec("{ name = \"coop\", vectors = 4 }", 32);
+    assert_eq!(classes_at_once(&free, &many), None);
+    let with = |gibibytes: u64| {
+        let mut bounded = free.clone();
+        bounded.training.as_mut().unwrap().memory_budget = Some(MemoryBudget(gibibytes << 30));
+        bounded
+    };
+    assert!(memory(&free, &many).total > 12 << 30);
+    let counts = [3, 4, 8].map(|gibibytes| {
+        let bounded = with(gibibytes);
+        let at_once = classes_at_once(&bounded, &many).unwrap();
+        let total = memory(&bounded, &many).total;
+        assert!(total <= gibibytes << 30 && 2 * total > gibibytes << 30, "{gibibytes} GiB: {total} bytes");
+        assert!(operations(&bounded, &many) > operations(&free, &many));
+        at_once
+    });
+    assert!(counts.is_sorted_by(|a, b| a < b), "{counts:?}");
+    let few = Sizes { classes: 10, ..many.clone() };
+    assert_eq!(classes_at_once(&with(8), &few), None);
+    assert_eq!(classes_at_once(&with(0), &many), Some(1));
+}
+
+#[test]
+fn a_budget_is_the_first_advice_for_prompts() {
+    let many = Sizes { classes: 21_000, ..sizes("ViT-B/16") };
+    let found = advice(&spec("{ name = \"coop\" }", 32), &many, 6 << 30, |_| false).unwrap();
+    assert_eq!((found.change.as_str(), found.fits), ("--set training.memory_budget=6GiB", true));
+    let other = advice(&spec("{ name = \"finetune\" }", 32), &many, 6 << 30, |_| false).unwrap();
+    assert!(!other.change.contains("budget"), "{other:?}");
 }

@@ -31,15 +31,22 @@ impl Run<'_> {
         let of_image = encoder.operations(demand.image_vectors, demand.image);
         let of_text = text.operations(tokens, demand.text);
         let frozen_image = encoder.operations(0.0, Tracked::NOTHING).forward;
-        let both = |operations: Operations| operations.forward + operations.backward;
-        let passes = if demand.twice { 2.0 } else { 1.0 };
+        // Two gradients share a forward pass, but for convolutions.
+        let backward = if demand.twice { 2.0 } else { 1.0 };
+        let both = |operations: Operations, forward: f64| {
+            forward * operations.forward + backward * operations.backward
+        };
+        let of_tower = if encoder.transformer().is_some() { 1.0 } else { backward };
+        // What texts begin with is computed once, and they are computed once more where a step takes them in parts.
+        let texts = |texts: f64| self.text_positions(texts) / tokens.max(1.0);
+        let of_texts = if self.takes_classes_in_parts() { 2.0 } else { 1.0 };
         let frozen_asked = demand.teacher || demand.frozen_images;
         let mut step = 0.0;
         if demand.image.any {
-            step += passes * self.batch() * both(of_image);
+            step += self.batch() * both(of_image, of_tower);
         }
         if demand.text.any {
-            step += passes * self.texts() * both(of_text);
+            step += texts(self.texts()) * both(of_text, of_texts);
         }
         if frozen_asked && !unchanging(spec) {
             step += self.batch() * frozen_image;
@@ -64,7 +71,7 @@ impl Run<'_> {
         steps * step
             + sizes.train as f64 * once * frozen_image
             + sizes.tests as f64 * looks * of_image.forward
-            + texts_of_tests * sizes.classes as f64 * of_text.forward
+            + texts_of_tests * texts(sizes.classes as f64) * of_text.forward
             + bert
     }
 }

@@ -26,3 +26,36 @@ impl MethodSpec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Experiment, ExperimentFaults, ExperimentSpec, SpecError, parse_toml};
+
+    fn parsed(method: &str, budget: &str) -> Result<ExperimentSpec, SpecError> {
+        let text = format!(
+            "seed = 1\nmodel = {{ path = \"m\" }}\ndata = {{ kind = \"world-bias\", strength = 0.5 }}\n\
+             method = {method}\n[training]\nsteps = 8\nbatch = 4\nlearning_rate = 1e-3\n\
+             schedule = {{ decay = \"cosine\" }}\noptimiser = {{ rule = \"sgd\", momentum = 0.9 }}\n\
+             memory_budget = {budget}\n"
+        );
+        parse_toml(&text, "test")
+    }
+
+    fn checked(method: &str, budget: &str) -> Result<Experiment, ExperimentFaults> {
+        Experiment::check(parsed(method, budget).unwrap())
+    }
+
+    #[test]
+    fn a_budget_is_for_prompts_of_texts() {
+        let experiment = checked("{ name = \"coop\" }", "\"4 GiB\"").unwrap();
+        assert!(experiment.canonical_toml().unwrap().contains("memory_budget = \"4GiB\""));
+        for method in ["{ name = \"finetune\" }", "{ name = \"cocoop\" }", "{ name = \"r-mt\" }"] {
+            let faults = checked(method, "\"4GiB\"").unwrap_err().to_string();
+            assert!(faults.contains("training.memory_budget"), "{faults}");
+        }
+        assert!(checked("{ name = \"coop\" }", "\"0\"").unwrap_err().to_string().contains("is 0"));
+        for wrong in ["\"much\"", "4"] {
+            assert!(parsed("{ name = \"coop\" }", wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -11,6 +11,7 @@ use burn::tensor::Tensor;
 
 use crate::method::{Objective, StepOutcome};
 use crate::parameters::{LeafGradients, Parameters};
+use crate::zero_shot::FROZEN_TEXTS;
 
 /// `0..classes` in parts of `at_once`.
 pub(super) fn parts(classes: usize, at_once: usize) -> impl Iterator<Item = Range<usize>> {
@@ -36,7 +37,7 @@ pub(super) fn step(
     texts: impl Fn(&Parameters, Range<usize>) -> Tensor<2>,
     objective: impl FnOnce(&Parameters, Tensor<2>) -> Objective,
 ) -> StepOutcome {
-    let known = features(classes, at_once, |part| texts(parameters, part));
+    let known = features(classes, at_once.min(FROZEN_TEXTS), |part| texts(parameters, part));
     let [_, embed] = known.dims();
     // As one more leaf, the features get their gradient with those of the parameters.
     const FEATURES: &str = "features of the class texts";
