@@ -14,12 +14,12 @@ pub(crate) struct PackedTexts {
 
 impl PackedTexts {
     /// Texts that end at `ends` and begin alike for `common` positions, of which those behind the first are overwritten
-    /// by as many `prompts`; `None` if there is nothing to share, or no place behind it.
+    /// by as many `prompts`; `None` if there is nothing to share but the start token, or no place behind it.
     pub(crate) fn new(ends: &[usize], common: usize, prompts: usize) -> Option<Self> {
         let first_end = ends.iter().min().copied()?;
         // Prompts make the positions alike that they overwrite. Every end stays a position of its own text.
         let shared = if common > 0 { common.max(1 + prompts).min(first_end) } else { 0 };
-        if ends.len() < 2 || shared < 1 + prompts {
+        if ends.len() < 2 || shared < (1 + prompts).max(2) {
             return None;
         }
         let lengths: Vec<usize> = ends.iter().map(|end| end + 1 - shared).collect();
@@ -80,6 +80,8 @@ mod tests {
         assert_eq!(common(&[5, 6], 6, 3), Some(5));
         assert_eq!(common(&[3, 6], 1, 3), None);
         assert_eq!(common(&[5, 6], 0, 0), None);
+        assert_eq!(common(&[5, 6], 1, 0), None);
+        assert_eq!(common(&[5, 6], 2, 0), Some(2));
         assert_eq!(common(&[5], 2, 0), None);
         assert_eq!(common(&[0, 4], 1, 0), None);
     }

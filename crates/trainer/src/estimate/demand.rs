@@ -11,7 +11,7 @@ use crate::experiment::{
 };
 use crate::methods::MaskPart;
 use crate::methods::adaptation::{Matrix, Towers};
-use crate::methods::prompts::Depth;
+use crate::methods::prompts::{Depth, NamePosition};
 
 /// Costs of a method. Counts are of values, not bytes.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,6 +34,8 @@ pub(super) struct Demand {
     pub kept_of_parameters: f64,
     /// Whether each image has texts of its own.
     pub texts_per_image: bool,
+    /// Whether learned vectors differ between classes, or stand behind their names.
+    pub own_context: bool,
     /// Whether a step computes gradients twice.
     pub twice: bool,
     /// Whether the frozen model's logits are asked for.
@@ -80,6 +82,7 @@ impl Demand {
             changed: self.changed + other.changed,
             kept_of_parameters: self.kept_of_parameters + other.kept_of_parameters,
             texts_per_image: self.texts_per_image || other.texts_per_image,
+            own_context: self.own_context || other.own_context,
             twice: self.twice || other.twice,
             teacher: self.teacher || other.teacher,
             frozen_images: self.frozen_images || other.frozen_images,
@@ -148,7 +151,8 @@ impl Model<'_> {
             MethodSpec::Tes(_) => self.whole_tower(self.linear_classifier() + self.embed() * self.embed()),
             MethodSpec::Coop(spec) => {
                 let sets = if spec.per_class { self.classes() } else { 1.0 };
-                self.context(spec.vectors, sets)
+                let own_context = spec.per_class || spec.position != NamePosition::End;
+                Demand { own_context, ..self.context(spec.vectors, sets) }
             }
             MethodSpec::Kgcoop(spec) => self.context(spec.vectors, 1.0),
             MethodSpec::Prograd(spec) => Demand { twice: true, ..self.context(spec.vectors, 1.0) },

@@ -32,7 +32,7 @@ const PER_TOKEN: f64 = 512.0;
 const GAPS: f64 = 0.1;
 /// What two graphs of one computation hold, by what one holds: while the second is made, results of the first that it
 /// has not taken yet are there besides.
-const SHARED_BY_TWO: f64 = 1.7;
+const SHARED_BY_TWO: f64 = 1.75;
 /// Texts that CoCoOp encodes at once.
 const TEXTS_AT_ONCE: f64 = 1024.0;
 
@@ -95,19 +95,17 @@ impl<'a> Run<'a> {
                 Self { encoder: self.encoder.clone(), demand: self.demand.clone(), classes_at_once, ..*self };
             run.estimate().total as f64
         };
-        // The peak is at least that of what takes no part in this, and grows evenly from where the step is the peak.
-        let (all, half) = (with(classes), with((classes / 2.0).floor()));
         let fits = |count: f64| with(count) <= budget.0 as f64;
         if fits(classes) {
             return classes;
         }
-        let each = ((all - half) / (classes / 2.0).max(1.0)).max(1.0);
-        let over = all - budget.0 as f64;
-        let mut count = (classes - over / each).floor().clamp(1.0, classes);
-        while count > 1.0 && !fits(count) {
-            count = (count * 0.9).floor().max(1.0);
+        // More classes never need less.
+        let (mut fitting, mut too_many) = (1.0, classes);
+        while too_many - fitting > 1.0 {
+            let middle = ((fitting + too_many) / 2.0).floor();
+            if fits(middle) { fitting = middle } else { too_many = middle }
         }
-        count
+        fitting
     }
 
     /// Whether the memory budget has no room for the texts of all classes.
@@ -119,10 +117,10 @@ impl<'a> Run<'a> {
     pub fn text_positions(&self, texts: f64) -> f64 {
         let tokens = self.text_tokens();
         let shares = self.numbers.fused && self.sizes.classes > 1 && self.demand.text.branches == 0.0;
-        let alike = match self.demand.texts_per_image {
-            _ if !shares => 0.0,
-            true => 1.0,
-            false => 1.0 + self.demand.text_vectors.max(self.sizes.words as f64),
+        let own = self.demand.texts_per_image || self.demand.own_context;
+        let alike = match shares && !own {
+            false => 0.0,
+            true => 1.0 + self.demand.text_vectors.max(self.sizes.words as f64),
         };
         let alike = alike.min(tokens - 1.0).max(0.0);
         alike + texts * (tokens - alike)

@@ -65,9 +65,9 @@ fn parts_by_hand() {
     assert_eq!(part(&estimate, "the file of a checkpoint"), 2 * masks);
     // A pass over 128 images: pixels twice, and 6 x 768 values of 50 tokens; the masked weights.
     let pass = 128 * (2 * 4 * 3 * 224 * 224 + 50 * 6 * 768 * 4) + masks;
-    // A step: pixels twice, 12 layers of 50 tokens with 5 x 768 + 3072 + 2 x 768 values kept, and the gradients of an
-    // MLP on the way back; masked weights and a gradient.
-    let image = 2 * 4 * 3 * 224 * 224 + 12 * 50 * 11 * 768 * 4 + 50 * 2 * 5 * 768 * 4;
+    // A step: pixels twice, 12 layers of 50 tokens with 5 x 768 + 3072 + 2 x 768 values kept for two gradients, and the
+    // gradients of an MLP on the way back; masked weights and a gradient.
+    let image = 2 * 4 * 3 * 224 * 224 + 12 * 50 * 11 * 768 * 4 * 7 / 4 + 50 * 2 * 5 * 768 * 4;
     let step = 8 * image + 2 * masks;
     let names = ["a pass over images without gradients", "activations of a batch"];
     let found = part(&estimate, names[0]) + part(&estimate, names[1]);
@@ -105,10 +105,10 @@ fn advice_fits_by_the_same_formula() {
     let hopeless = found(1000);
     assert!(!hopeless.fits && hopeless.total < needed(64), "{hopeless:?}");
     // Texts do not get fewer with the batch.
-    let coop = spec("{ name = \"coop\" }", 1);
+    let cocoop = spec("{ name = \"cocoop\" }", 1);
     let many = Sizes { classes: 1000, ..sizes.clone() };
-    let room_for_texts = memory(&coop, &Sizes { classes: 260, ..many.clone() }).total;
-    let fewer = advice(&coop, &many, room_for_texts, |_| false).unwrap();
+    let room_for_texts = memory(&cocoop, &Sizes { classes: 260, ..many.clone() }).total;
+    let fewer = advice(&cocoop, &many, room_for_texts, |_| false).unwrap();
     assert_eq!(fewer.change, "250 instead of 1000 classes");
 }
 
