@@ -200,7 +200,7 @@ pub fn class_names(count: usize) -> Vec<String> {
         let (thing, quality) = (THINGS[index % 32], QUALITIES[index / 32 % 32]);
         match index / 1024 {
             0 if index < 32 => thing.to_owned(),
-            0 if index % 3 == 0 => format!("{quality} {} {thing}", QUALITIES[index % 31]),
+            0 if index.is_multiple_of(3) => format!("{quality} {} {thing}", QUALITIES[index % 31]),
             0 => format!("{quality} {thing}"),
             round => format!("{quality} {thing} {round}"),
         }
