@@ -92,3 +92,16 @@ fn a_suite_is_refused_with_fewer_runs_at_a_time() {
         .naming(&["2 runs at a time need about", "--jobs 1 needs about"]);
     assert!(!runs.exists());
 }
+
+#[test]
+fn prompt_learning_makes_do_with_a_budget_and_other_methods_are_refused_one() {
+    let folder = with_images();
+    let budget = ["--memory-budget", "1MiB", "--set", "training.batch=4", "--method"];
+    train(folder.path(), "1GB", &[&budget[..], &["coop"]].concat()).with_code(0);
+    let recipe = train(folder.path(), "1GB", &[&budget[..], &["coop", "--print"]].concat()).with_code(0);
+    assert!(recipe.stdout.contains("memory_budget = \"1MiB\""), "{}", recipe.stdout);
+    let refused = train(folder.path(), "1GB", &[&budget[..], &["finetune"]].concat()).refused();
+    refused.naming(&["training.memory_budget", "promptsrc"]);
+    let wrong = ["--memory-budget", "much", "--method", "coop"];
+    train(folder.path(), "1GB", &wrong).refused().naming(&["`much` is no number of bytes"]);
+}
