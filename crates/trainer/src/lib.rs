@@ -22,12 +22,14 @@ pub mod methods;
 pub mod metrics;
 pub mod optim;
 pub mod parameters;
+pub mod prefetched;
 pub mod pretrain;
 pub mod probe;
 pub mod prompts;
 pub mod recorder;
 pub mod run;
 pub mod schedule;
+pub mod selection;
 pub mod simclr;
 pub mod templates;
 #[cfg(test)]

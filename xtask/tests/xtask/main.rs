@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod adapters;
+mod cache;
 mod data;
 mod documents;
 mod encoders;
 mod errors;
+mod forgetting;
 mod help;
 mod importance;
 mod masks;

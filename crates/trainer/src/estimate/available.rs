@@ -26,14 +26,14 @@ pub fn available() -> Result<Option<u64>, SizeError> {
     match std::env::var_os(VARIABLE) {
         Some(value) => {
             let value = value.to_string_lossy().into_owned();
-            size(&value).map(Some).ok_or(SizeError { value })
+            parse_size(&value).map(Some).ok_or(SizeError { value })
         }
         None => Ok(found_below(Path::new("/"))),
     }
 }
 
-/// `6GB`, `512 MiB`, `1000000`.
-fn size(text: &str) -> Option<u64> {
+/// The bytes that a text such as `6GB`, `512 MiB` or `1000000` stands for; `None` if it stands for none.
+pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -173,10 +173,10 @@ mod tests {
         for (text, bytes) in
             [("1000", 1000), ("6GB", 6_000_000_000), (" 1.5 MiB ", 1_572_864), ("2kib", 2048), ("0", 0)]
         {
-            assert_eq!(size(text), Some(bytes), "{text}");
+            assert_eq!(parse_size(text), Some(bytes), "{text}");
         }
         for text in ["", "GB", "much", "-1", "1.2.3", "4 PB", "4 GB more"] {
-            assert_eq!(size(text), None, "{text}");
+            assert_eq!(parse_size(text), None, "{text}");
         }
     }
 }

@@ -15,7 +15,7 @@ mod speed;
 mod work;
 
 pub use advice::{Advice, advice};
-pub use available::{SizeError, VARIABLE, available};
+pub use available::{SizeError, VARIABLE, available, parse_size};
 pub use memory::{MemoryEstimate, bytes, memory};
 pub use sizes::{Sizes, SizesError};
 pub use speed::speed;

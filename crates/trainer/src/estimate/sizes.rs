@@ -4,6 +4,7 @@ use regulus_clip::{
     BackboneArchitecture, BackboneError, BertConfig, ClipConfig, ImageConfig, LoadError, LoadedBackbone,
     Pretrained,
 };
+use regulus_datasets::loader::SquareCache;
 use regulus_datasets::prompt;
 
 use crate::experiment::{Experiment, ExperimentSpec, TextSpec};
@@ -47,6 +48,8 @@ pub struct Sizes {
     pub tests: usize,
     /// Side of the training images, where they stay in memory besides what a model sees.
     pub original_side: Option<usize>,
+    /// Whether images stay in memory, and not in a cache.
+    pub in_memory: bool,
     /// Whether the device is the CPU with its fused operations.
     pub on_processor: bool,
 }
@@ -63,14 +66,15 @@ impl Sizes {
             clip = at_resolution(clip, resolution);
         }
         let backbone = spec.model.backbone.as_ref().map(LoadedBackbone::architecture).transpose()?;
-        let DataSize { classes, class_names, templates, train, tests, original_side } = inputs.data_size();
+        let DataSize { classes, class_names, templates, train, tests, original_side, cache } =
+            inputs.data_size();
         let context = clip.text.context;
         // A text that the tokenizer refuses is told with its name when the model is loaded.
         let length = |text: &str| tokenizer.encode(text, context).map_or(context, |ids| ids.len());
         let template = templates.first().map_or("{}", String::as_str);
         let text_tokens = class_names.iter().map(|name| length(&prompt(template, name))).max();
         let words = length(template.split("{}").next().unwrap_or_default()).saturating_sub(2);
-        Ok(Self {
+        let sizes = Self {
             bert: bert(spec)?,
             backbone,
             classes,
@@ -79,9 +83,13 @@ impl Sizes {
             train,
             tests,
             original_side,
+            in_memory: true,
             on_processor: backend == "cpu",
             clip,
-        })
+        };
+        let length = SquareCache::length(train + tests, sizes.side());
+        let cached = cache.is_some_and(|budget| length.is_some_and(|length| length <= budget));
+        Ok(Self { in_memory: !cached, ..sizes })
     }
 
     /// Side of the images that the encoder reads.

@@ -25,6 +25,7 @@ fn sizes(name: &str) -> Sizes {
         train: 1000,
         tests: 500,
         original_side: None,
+        in_memory: true,
         on_processor: true,
     }
 }

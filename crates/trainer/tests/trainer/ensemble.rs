@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use regulus_trainer::experiment::{EnsembleSpace, Experiment, parse_toml};
 use regulus_trainer::evaluate::Scores;
+use regulus_trainer::experiment::{EnsembleSpace, Experiment, parse_toml};
 use regulus_trainer::run::{EnsembleScores, Inputs, Outcome, SplitScores};
 
 use crate::support::{device, ran_unwatched};

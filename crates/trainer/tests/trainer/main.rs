@@ -15,6 +15,7 @@ mod objectives;
 mod originals;
 mod precision;
 mod prompts;
+mod selection;
 mod simclr;
 mod support;
 mod world_backbone;
