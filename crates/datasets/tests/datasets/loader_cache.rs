@@ -274,7 +274,7 @@ proptest! {
     /// Wherever a byte of the file is changed, or the file is cut or made longer: right squares, or none.
     #[test]
     fn damage_never_shows(at in any::<prop::sample::Index>(), flip in 1..=255u8, cut in 0..3u8) {
-        let fixture = FIXTURE.with(|fixture| Arc::clone(fixture));
+        let fixture = FIXTURE.with(Arc::clone);
         let path = fixture.path();
         let good = match std::fs::read(&path) {
             Ok(good) => good,
