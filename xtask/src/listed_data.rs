@@ -43,7 +43,7 @@ impl Listed {
                 ));
             };
             let Some(root) = &self.root else {
-                return Err(refused("--root is missing: the folder of all data sets, or of this one"));
+                return Err(no_root());
             };
             set("kind", text("published"));
             set("name", text(name));
@@ -73,10 +73,34 @@ impl Listed {
         Ok(Some(toml::Value::Table(table)))
     }
 
+    /// The whole of a published data set or a manifest; `None` if `data` names neither.
+    pub fn whole(&self, data: &str) -> Outcome<Option<toml::Value>> {
+        let text = |value: &str| toml::Value::String(value.to_owned());
+        let entries = if let Some(name) = data.strip_prefix(PUBLISHED) {
+            let Some(root) = &self.root else { return Err(no_root()) };
+            vec![
+                ("kind", text("published")),
+                ("name", text(name)),
+                ("root", text(&root.to_string_lossy())),
+                ("protocol", text("full")),
+            ]
+        } else if ManifestFormat::of(Path::new(data)).is_some() {
+            vec![("kind", text("manifest")), ("path", text(data)), ("protocol", text("full"))]
+        } else {
+            return Ok(None);
+        };
+        let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value));
+        Ok(Some(toml::Value::Table(entries.collect())))
+    }
+
     fn is_used(&self) -> bool {
         let Self { root, protocol, targets, shots_from } = self;
         root.is_some() || protocol.is_some() || !targets.is_empty() || shots_from.is_some()
     }
+}
+
+fn no_root() -> Failure {
+    refused("--root is missing: the folder of all data sets, or of this one")
 }
 
 fn refused(message: &'static str) -> Failure {

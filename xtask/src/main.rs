@@ -10,6 +10,7 @@ mod commit;
 mod cost;
 mod facts;
 mod failure;
+mod image_store;
 mod interrupt;
 mod listed_data;
 mod progress;

@@ -14,6 +14,7 @@ use regulus_trainer::experiment::{
 use regulus_trainer::run::{Inputs, Materials, ModelPaths, Progress};
 
 use crate::failure::{Failure, Outcome};
+use crate::image_store::image_store;
 use crate::listed_data::Listed;
 use crate::progress::Line;
 
@@ -37,6 +38,10 @@ pub struct Request {
     /// the model's image tower
     #[arg(long)]
     backbone: Option<PathBuf>,
+    /// Images of other classes, named as those of --data, on which the zero-shot accuracy before and after training is
+    /// compared: what training forgets
+    #[arg(long, value_name = "DATA")]
+    reference: Option<String>,
     /// Domains to train on, for <domain>/<class>/* folders
     #[arg(long, value_delimiter = ',')]
     train_domains: Vec<String>,
@@ -65,6 +70,9 @@ impl Request {
         value("seed", toml::Value::Integer(i64::try_from(self.seed).map_err(Failure::request)?));
         value("model", self.model());
         value("data", self.data()?);
+        if let Some(reference) = self.reference()? {
+            value("reference", reference);
+        }
         self.changed(document, origin)
     }
 
@@ -135,10 +143,10 @@ impl Request {
     pub fn inputs(&self, experiment: &Experiment) -> Outcome<(Inputs, Device)> {
         let (kind, device) = self.device()?;
         let inputs = Inputs::check(experiment, &kind).map_err(Failure::request)?;
-        Ok((inputs, device))
+        Ok((inputs.kept_in(image_store()?), device))
     }
 
-    /// The model and the images in memory.
+    /// The model and the images.
     pub fn load(&self, inputs: Inputs, experiment: &Experiment, device: &Device) -> Outcome<Materials> {
         let line = Mutex::new(Line::start("reading images"));
         let tell = |progress| {
@@ -148,7 +156,7 @@ impl Request {
         };
         let materials = inputs.load(experiment, device, &tell).map_err(Failure::request)?;
         if let Ok(line) = line.lock() {
-            line.finish("images are in memory");
+            line.finish("images are read");
         }
         Ok(materials)
     }
@@ -158,6 +166,16 @@ impl Request {
         let entries = self.backbone.iter().map(|backbone| ("backbone", path(backbone)));
         let model = self.model.as_deref().unwrap_or(Path::new(WORLD_CLIP));
         table(entries.chain([("path", path(model))]))
+    }
+
+    /// The reference set: all test images of what is named.
+    fn reference(&self) -> Outcome<Option<toml::Value>> {
+        let Some(name) = &self.reference else { return Ok(None) };
+        if let Some(listed) = self.listed.whole(name)? {
+            return Ok(Some(listed));
+        }
+        let folder = || table([("kind", text_of("folder")), ("path", text_of(name))]);
+        Ok(Some(world(name).unwrap_or_else(folder)))
     }
 
     fn data(&self) -> Outcome<toml::Value> {
@@ -265,6 +283,9 @@ pub fn describe(materials: &Materials) {
     }
     if let Some(report) = &materials.report {
         println!("{report}");
+    }
+    for notice in &materials.notices {
+        println!("note: {notice}");
     }
     let task = &materials.task;
     println!("{}: {} classes ({})", task.name, task.class_names.len(), task.class_names.join(", "));

@@ -7,9 +7,8 @@ use crate::injection::Scope;
 use crate::parameters::vacant;
 use crate::running_statistics::{BatchNormParameters, EPS, Normalisation};
 use burn::module::{Module, Param};
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
+use regulus_kernels::conv2d;
 
 /// A square convolution without bias, padded by half its size.
 #[derive(Module, Debug)]
@@ -26,7 +25,7 @@ impl Conv {
 
     fn forward(&self, x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
         let padding = weight.dims()[3] / 2;
-        conv2d(x, weight, bias, ConvOptions::new([self.stride; 2], [padding; 2], [1; 2], 1))
+        conv2d(x, weight, bias, self.stride, padding)
     }
 }
 

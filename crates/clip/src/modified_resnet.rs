@@ -9,8 +9,8 @@ use crate::precision::Precision;
 use crate::residual::{BlockKind, LayerShape, Reduction, ResidualBlock, average_pool, run_layers};
 use crate::running_statistics::Normalisation;
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use regulus_kernels::relu;
 
 /// OpenAI's modified ResNet (openai/CLIP, `clip/model.py`): a stem of three convolutions, average
 /// pools in the place of strides, and an attention pool at the end.

@@ -4,10 +4,10 @@ use crate::conv_norm::{BatchNorm, Conv, conv_norm};
 use crate::injection::Scope;
 use crate::running_statistics::Normalisation;
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor};
+use regulus_kernels::{add_relu, relu};
 
 /// What the convolutions of a block do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl ResidualBlock {
             }
             None => x,
         };
-        relu(inside + shortcut)
+        add_relu(inside, shortcut)
     }
 }
 

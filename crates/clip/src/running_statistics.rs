@@ -4,8 +4,8 @@
 //! model is never mutated: who trains with the statistics of the batch owns the running ones.
 
 use crate::injection::Injection;
-use burn::tensor::module::batch_norm_train;
 use burn::tensor::{FloatDType, Tensor};
+use regulus_kernels::batch_norm;
 use std::collections::BTreeMap;
 
 /// Added to the variance: PyTorch's default, which every published network has.
@@ -117,7 +117,7 @@ impl RunningStatistics {
         let [channels] = norm.weight.dims();
         let count = x.shape().num_elements() / channels;
         assert!(count > 1, "the statistics of a batch need more than one value per channel");
-        let normalised = batch_norm_train(x, norm.weight, norm.bias, EPS);
+        let normalised = batch_norm(x, norm.weight, norm.bias, EPS);
         let unbiased = normalised.variance * (count as f64 / (count - 1) as f64);
         self.move_towards(format!("{path}.running_mean"), norm.running_mean, normalised.mean);
         self.move_towards(format!("{path}.running_var"), norm.running_var, unbiased);

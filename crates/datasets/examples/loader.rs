@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use regulus_datasets::ImageFiles;
 use regulus_datasets::folders::{FolderRequest, scan};
 use regulus_datasets::loader::{BenchWork, LoaderBench, LoaderOptions, SquareCache, bench};
+use regulus_datasets::{ImageFiles, Source};
 use regulus_images::Preprocess;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut files: Vec<_> = listing.train.files.iter().map(|file| file.path.clone()).collect();
     files.truncate(number(2, usize::MAX)?);
     let preprocess = Preprocess::clip(224);
+    let source: Arc<dyn Source> = Arc::new(ImageFiles(files));
     let work = match work.as_str() {
         "train" => BenchWork::Train,
         "evaluation" => BenchWork::Evaluation,
@@ -27,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     let report = bench(&LoaderBench {
-        source: Arc::new(ImageFiles(files)),
+        source,
         preprocess,
         work,
         workers: number(0, 2)?,

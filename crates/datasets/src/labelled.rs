@@ -1,19 +1,29 @@
-//! Square images with labels as one flat array: the form in which every data set of Regulus,
-//! rendered or read from disk, reaches the loader.
+//! Square images with labels: the form in which every data set of Regulus, rendered or read from disk, reaches a method.
 
 use regulus_images::RgbImage;
 use thiserror::Error;
 
-/// Labelled RGB images of one square size, kept in memory.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+use crate::Squares;
+
+/// Labelled RGB images of one square size.
+#[derive(Debug, Clone, Default)]
 pub struct LabelledImages {
     /// Width and height of every image, in pixels.
     pub side: usize,
     /// Pixels `[n, side, side, 3]`, row by row, one byte per channel.
-    pub pixels: Vec<u8>,
+    pub pixels: Squares,
     /// Class of each image `[n]`.
     pub labels: Vec<usize>,
 }
+
+/// Equal where labels and pixels are, wherever these are kept.
+impl PartialEq for LabelledImages {
+    fn eq(&self, other: &Self) -> bool {
+        self.side == other.side && self.labels == other.labels && self.images().eq(other.images())
+    }
+}
+
+impl Eq for LabelledImages {}
 
 /// Why pixels and labels do not form a [`LabelledImages`].
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -49,7 +59,7 @@ impl LabelledImages {
                 actual: pixels.len(),
             });
         }
-        Ok(Self { side, pixels, labels })
+        Ok(Self { side, pixels: pixels.into(), labels })
     }
 
     /// Number of images.
@@ -72,8 +82,12 @@ impl LabelledImages {
     /// # Panics
     /// Like a slice, where `index` is not below [`len`](Self::len).
     pub fn image(&self, index: usize) -> &[u8] {
-        let bytes = self.image_bytes();
-        &self.pixels[index * bytes..(index + 1) * bytes]
+        self.pixels.image(index, self.image_bytes())
+    }
+
+    /// Pixels `[side, side, 3]` of each image, in order.
+    pub fn images(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len()).map(|index| self.image(index))
     }
 
     /// Image `index` on its own.
@@ -94,7 +108,7 @@ impl LabelledImages {
             pixels.extend_from_slice(self.image(index));
         }
         let labels = indices.iter().map(|&index| self.labels[index]).collect();
-        Self { side: self.side, pixels, labels }
+        Self { side: self.side, pixels: pixels.into(), labels }
     }
 }
 
@@ -110,8 +124,7 @@ mod tests {
     fn subset_keeps_pixels_with_their_labels() {
         let picked = three().subset(&[2, 0, 2]);
         assert_eq!(picked.labels, [2, 0, 2]);
-        assert_eq!(picked.pixels, [7, 8, 9, 1, 2, 3, 7, 8, 9]);
-        assert_eq!(picked.image(1), [1, 2, 3]);
+        assert_eq!([0, 1, 2].map(|index| picked.image(index)), [[7, 8, 9], [1, 2, 3], [7, 8, 9]]);
         assert!(three().subset(&[]).is_empty());
     }
 

@@ -8,14 +8,15 @@ mod lines;
 pub mod listing;
 pub mod loader;
 pub mod manifest;
-mod originals;
 pub mod protocol;
 pub mod published;
+mod squares;
 mod subset;
 mod task;
 pub mod world;
 
 pub use labelled::{LabelledImages, LabelledImagesError};
-pub use originals::{ImageFiles, Originals};
+pub use loader::{ImageFiles, Source};
+pub use squares::Squares;
 pub use subset::{Subset, SubsetError, long_tailed_counts};
 pub use task::{Task, TestSplit, prompt};

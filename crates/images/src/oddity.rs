@@ -22,6 +22,18 @@ pub enum Oddity {
     Transparent,
 }
 
+impl Oddity {
+    /// Every oddity. New ones come last: files keep them by their place.
+    pub const ALL: [Self; 6] = [
+        Self::Cmyk,
+        Self::SixteenBit,
+        Self::SixteenBitGray,
+        Self::Animated,
+        Self::ExifRotated,
+        Self::Transparent,
+    ];
+}
+
 impl fmt::Display for Oddity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

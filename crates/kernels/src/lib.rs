@@ -8,6 +8,7 @@
 
 mod activation;
 mod attention;
+mod convolution;
 #[cfg(feature = "flex")]
 mod flex;
 mod layer_norm;
@@ -25,6 +26,7 @@ mod simd;
 
 pub use activation::{gelu_erf, gelu_tanh, quick_gelu};
 pub use attention::{AttentionMask, attention};
+pub use convolution::{Normalised, add_relu, batch_norm, conv2d, relu};
 pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use masked::masked_weight;

@@ -5,7 +5,9 @@
 
 use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData, activation, module};
 
-use crate::{AttentionMask, Packing};
+use burn::tensor::ops::ConvOptions;
+
+use crate::{AttentionMask, Normalised, Packing};
 
 /// `x weightᵀ + bias`; see [`crate::linear`].
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
@@ -101,4 +103,32 @@ pub fn packed_attention(qkv: Tensor<3>, heads: usize, packing: &Packing) -> Tens
 pub fn masked_weight(weight: Tensor<1>, mask: Tensor<1>, threshold: f64) -> Tensor<1> {
     let on = mask.clone().greater_elem(threshold).cast(FloatDType::from(mask.dtype()));
     (on + (mask.clone() - mask.detach())) * weight
+}
+
+/// A square convolution; see [`crate::conv2d`].
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    padding: usize,
+) -> Tensor<4> {
+    module::conv2d(x, weight, bias, ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1))
+}
+
+/// Batch normalisation with the statistics of the batch; see [`crate::batch_norm`].
+pub fn batch_norm<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    eps: f64,
+) -> Normalised<D> {
+    let normalised = module::batch_norm_train(x, weight, bias, eps);
+    let [mean, variance] = [normalised.mean, normalised.variance].map(Tensor::detach);
+    Normalised { output: normalised.output, mean, variance }
+}
+
+/// `max(x, 0)`; see [`crate::relu`].
+pub fn relu(x: Tensor<4>) -> Tensor<4> {
+    activation::relu(x)
 }

@@ -80,7 +80,7 @@ mod tests {
             batch in 1usize..4, count in 1usize..4, more in 0usize..12, seed in 0u64..50,
         ) {
             let size = batch * count + more;
-            let images = LabelledImages { side: 1, pixels: vec![0; 3 * size], labels: vec![0; size] };
+            let images = LabelledImages { side: 1, pixels: vec![0; 3 * size].into(), labels: vec![0; size] };
             let (preprocess, device) = (Preprocess::clip(1), device());
             let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
             let sampler = |batch| {
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn an_epoch_with_fewer_batches_is_one_step() {
-        let images = LabelledImages { side: 1, pixels: vec![0; 15], labels: vec![0; 5] };
+        let images = LabelledImages { side: 1, pixels: vec![0; 15].into(), labels: vec![0; 5] };
         let (preprocess, device) = (Preprocess::clip(1), device());
         let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
         let augmentation = Augmentation::None;

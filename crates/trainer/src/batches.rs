@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rayon::prelude::*;
-use regulus_datasets::{LabelledImages, Originals};
+use regulus_datasets::{LabelledImages, Source};
 use regulus_images::random::Stream;
 use regulus_images::{FileError, Preprocess};
 
@@ -138,7 +138,7 @@ pub struct Sampler<'a> {
     /// The training images.
     pub images: ImageSet<'a>,
     /// Their originals, which [`Augmentation::Steps`] change.
-    pub originals: &'a dyn Originals,
+    pub originals: &'a dyn Source,
     /// Seed of the order and of the augmentation.
     pub seed: u64,
     /// Images per batch.
@@ -181,12 +181,40 @@ impl Sampler<'_> {
         chunks.into_iter().map(move |indices| self.pixels(&indices, epoch))
     }
 
+    /// Which images each step sees.
+    pub(crate) fn order(&self) -> Order {
+        Order { seed: self.seed, images: self.images.len(), batch: self.batch }
+    }
+
     /// The epoch of a step, and the images that it sees.
     pub(crate) fn indices(&self, step: usize) -> (usize, Vec<usize>) {
+        self.order().batches_from(step).next().unwrap_or_default()
+    }
+}
+
+/// The order in which a run visits its images: a fresh permutation per epoch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order {
+    seed: u64,
+    images: usize,
+    batch: usize,
+}
+
+impl Order {
+    fn steps_per_epoch(self) -> usize {
+        (self.images / self.batch.max(1)).max(1)
+    }
+
+    /// Epoch and images of the steps from number `first` on, without an end.
+    pub(crate) fn batches_from(self, first: usize) -> impl Iterator<Item = (usize, Vec<usize>)> + Send {
         let per_epoch = self.steps_per_epoch();
-        let (epoch, position) = (step / per_epoch, step % per_epoch);
-        let order = Stream::new(self.seed, "order", epoch as u64, 0).permutation(self.images.len());
-        (epoch, order.into_iter().skip(position * self.batch).take(self.batch).collect())
+        (first / per_epoch..).flat_map(move |epoch| {
+            let order = Stream::new(self.seed, "order", epoch as u64, 0).permutation(self.images);
+            let skipped = if epoch == first / per_epoch { first % per_epoch } else { 0 };
+            (skipped..per_epoch).map(move |position| {
+                (epoch, order.iter().copied().skip(position * self.batch).take(self.batch).collect())
+            })
+        })
     }
 }
 
@@ -201,7 +229,7 @@ impl BatchSource for Sampler<'_> {
     }
 
     fn steps_per_epoch(&self) -> usize {
-        (self.images.len() / self.batch.max(1)).max(1)
+        self.order().steps_per_epoch()
     }
 
     fn unchanging(&self) -> Option<ImageSet<'_>> {
@@ -222,8 +250,8 @@ mod tests {
 
     /// `n` images of 2 x 2 pixels whose bytes count up.
     fn images(n: usize) -> LabelledImages {
-        let pixels = (0..n * 12).map(|value| value as u8).collect();
-        LabelledImages { side: 2, pixels, labels: (0..n).collect() }
+        let pixels = (0..n * 12).map(|value| value as u8).collect::<Vec<u8>>();
+        LabelledImages { side: 2, pixels: pixels.into(), labels: (0..n).collect() }
     }
 
     fn preprocess() -> Preprocess {
@@ -257,7 +285,7 @@ mod tests {
         let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
         let batch = sampler(set, Augmentation::None).batch(5).unwrap().unwrap();
         assert_eq!((batch.indices.len(), batch.epoch), (3, 5));
-        let empty = LabelledImages { side: 2, pixels: Vec::new(), labels: Vec::new() };
+        let empty = LabelledImages { side: 2, ..LabelledImages::default() };
         let set = ImageSet { images: &empty, preprocess: &preprocess, device: &device };
         assert!(sampler(set, Augmentation::None).batch(0).unwrap().is_none());
     }
@@ -303,7 +331,7 @@ mod tests {
     fn originals_are_changed_alike_on_any_number_of_threads() {
         let (images, preprocess, device) = (images(9), preprocess(), device());
         let pixels = (0..9 * 7 * 7 * 3).map(|value| (value * 31 % 256) as u8).collect();
-        let originals = LabelledImages { side: 7, pixels, labels: (0..9).collect() };
+        let originals = LabelledImages::new(7, pixels, (0..9).collect()).unwrap();
         let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
         let steps = Sampler { originals: &originals, ..sampler(set, Augmentation::Steps(STEPS.to_vec())) };
         assert!(steps.unchanging().is_none());

@@ -24,7 +24,7 @@ impl FromStr for MemoryBudget {
     type Err = MemoryBudgetError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        bytes(text).map(Self).ok_or_else(|| MemoryBudgetError { text: text.to_owned() })
+        parse_size(text).map(Self).ok_or_else(|| MemoryBudgetError { text: text.to_owned() })
     }
 }
 
@@ -54,8 +54,8 @@ impl fmt::Display for MemoryBudget {
     }
 }
 
-/// `6GB`, `512 MiB`, `1000000`.
-pub(crate) fn bytes(text: &str) -> Option<u64> {
+/// The bytes that a text such as `6GB`, `512 MiB` or `1000000` stands for; `None` if it stands for none.
+pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

@@ -18,6 +18,7 @@ use crate::optim::{Optimiser, Rule, clip_global_norm};
 use crate::parameters::Parameters;
 use crate::recorder::{RecordError, Recorder, StepRecord};
 use crate::schedule::Schedule;
+use crate::selection::{Selection, Selector};
 use crate::stages::{self, Stage};
 use crate::training_groups::{GroupConfig, Moment};
 use crate::training_state::{StateError, TrainingState};
@@ -71,6 +72,9 @@ pub struct TrainingConfig {
     /// Which parameters a run ends with (default: those of the last step).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aggregation: Option<AggregationSpec>,
+    /// Which of the epochs gives the parameters (default `last`); `id-val` asks validation images, never test images.
+    #[serde(default, skip_serializing_if = "Selection::is_last")]
+    pub selection: Selection,
     /// Parts of a composed method that are optimised in a way of their own, by their names (default: none).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<String, GroupConfig>,
@@ -171,6 +175,7 @@ pub struct Training<'a> {
     parameters: Parameters,
     optimiser: Optimiser,
     aggregate: Option<EpochAggregate>,
+    selector: Option<Selector<'a>>,
     done: usize,
     total: usize,
 }
@@ -197,6 +202,7 @@ impl<'a> Training<'a> {
             config,
             optimiser: Optimiser::default(),
             aggregate: None,
+            selector: None,
             done: 0,
             total,
         };
@@ -204,6 +210,17 @@ impl<'a> Training<'a> {
         let aggregated = config.aggregated();
         training.aggregate = aggregated.map(|(spec, _)| EpochAggregate::new(spec, epochs)).transpose()?;
         Ok(training)
+    }
+
+    /// Ends with the epoch that `selector` finds best.
+    #[must_use]
+    pub fn selecting(self, selector: Option<Selector<'a>>) -> Self {
+        Self { selector, ..self }
+    }
+
+    /// The number of steps after which the parameters were taken that the run ends with, where that is chosen.
+    pub fn selected_step(&self) -> Option<usize> {
+        Some(self.selector.as_ref()?.best()?.done)
     }
 
     /// Goes on from `state` instead of from the beginning.
@@ -219,8 +236,10 @@ impl<'a> Training<'a> {
             _ => return Err(StateError { reason: "the aggregation differs".into() }.into()),
         };
         self.method.restore_buffers(&state.buffers)?;
+        let mut selector = self.selector;
+        selector.iter_mut().for_each(|selector| selector.resume(state.selected.clone()));
         let optimiser = Optimiser::with_memory(state.memory);
-        Ok(Self { parameters: state.parameters, optimiser, aggregate, done: state.done, ..self })
+        Ok(Self { parameters: state.parameters, optimiser, aggregate, selector, done: state.done, ..self })
     }
 
     /// What [`Training::resume`] needs to go on from here.
@@ -231,6 +250,7 @@ impl<'a> Training<'a> {
             memory: self.optimiser.memory().clone(),
             aggregate: self.aggregate.as_ref().map(EpochAggregate::state),
             buffers: self.method.buffers(),
+            selected: self.selector.as_ref().and_then(|selector| selector.best().cloned()),
         }
     }
 
@@ -269,14 +289,22 @@ impl<'a> Training<'a> {
         if let Some(aggregate) = self.aggregate.as_mut().filter(|_| ends_epoch) {
             aggregate.add(&config.aggregated_of(&self.parameters))?;
         }
+        if let Some(selector) = self.selector.as_mut().filter(|_| ends_epoch) {
+            let accuracy = selector.look(self.method, &self.parameters, self.done);
+            recorder.score("val", &format!("accuracy_after_step_{}", self.done), accuracy)?;
+        }
         Ok(Some(Taken { done: self.done, total: self.total, ends_epoch, parameters: &self.parameters }))
     }
 
-    /// The final parameters: those of the last step, or the aggregate of all epochs.
+    /// The final parameters: those of the last step or of the chosen epoch, or the aggregate of all epochs.
     ///
     /// # Errors
     /// [`TrainError::Aggregation`] before the last step.
     pub fn finish(self) -> Result<Parameters, TrainError> {
+        if let Some(best) = self.selector.as_ref().and_then(Selector::best) {
+            self.method.restore_buffers(&best.buffers)?;
+            return Ok(best.parameters.clone());
+        }
         match self.aggregate {
             Some(aggregate) => {
                 let mean = aggregate.finish(&self.config.aggregated_of(&self.parameters))?;

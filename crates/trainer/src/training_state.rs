@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 
 use crate::optim::Memory;
 use crate::parameters::Parameters;
+use crate::selection::Selected;
 
 /// The state after a number of optimiser steps.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct TrainingState {
     pub aggregate: Option<AggregateState>,
     /// What steps move beside the parameters: [`Method::buffers`](crate::method::Method::buffers).
     pub buffers: BTreeMap<String, Tensor<1>>,
+    /// The best epoch so far, where validation images choose.
+    pub selected: Option<Selected>,
 }
 
 /// A weighted sum over the epochs so far.

@@ -9,6 +9,7 @@ use regulus_trainer::experiment::{Experiment, ExperimentSpec, parse_toml, read_t
 use regulus_trainer::run::{Control, Inputs, Progress, run as run_materials};
 
 use crate::failure::{Failure, Outcome};
+use crate::image_store::image_store;
 use crate::interrupt::Interruption;
 
 /// Arguments of the child process.
@@ -36,7 +37,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let device = device::by_name(&arguments.device).map_err(Failure::request)?;
     let inputs = Inputs::check(&experiment, &device::kind(&arguments.device)).map_err(Failure::request)?;
     let inputs = inputs.by_commit(arguments.commit.clone());
-    let materials = inputs.load(&experiment, &device, &|_| {}).map_err(Failure::work)?;
+    let materials =
+        inputs.kept_in(image_store()?).load(&experiment, &device, &|_| {}).map_err(Failure::work)?;
     let asked = Interruption::listen()?;
     asked.stop_with_parent();
     let stop = || asked.asked();

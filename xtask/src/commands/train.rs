@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use regulus_trainer::details::{Calibration, WorstGroup};
 use regulus_trainer::experiment::EnsembleSpace;
-use regulus_trainer::run::{self, Control, Outcome as RunOutcome, Progress, SplitScores};
+use regulus_trainer::run::{self, Control, Forgetting, Outcome as RunOutcome, Progress, SplitScores};
 
 use crate::commit;
 use crate::cost::Cost;
@@ -108,6 +108,7 @@ fn print_scores(outcome: &RunOutcome) {
     facts::told(&outcome.facts).iter().for_each(|line| println!("{line}"));
     scores::notes(&outcome.splits).iter().for_each(|line| println!("{line}"));
     print_groups(outcome);
+    print_forgetting(outcome);
     print_ensemble(outcome);
 }
 
@@ -120,6 +121,16 @@ fn print_groups(outcome: &RunOutcome) {
     }
     if let Some(Calibration { temperature, split, images }) = &outcome.calibration {
         println!("ECE is scaled with the temperature {temperature:.3}, fitted on {images} images of {split}");
+    }
+}
+
+fn print_forgetting(outcome: &RunOutcome) {
+    for forgotten in &outcome.forgetting {
+        let Forgetting { split, original, trained, images } = forgotten;
+        println!(
+            "zero-shot on {split}: {trained:.2} after training, {original:.2} before ({:+.2} points, {images} images)",
+            -forgotten.drop()
+        );
     }
 }
 

@@ -46,6 +46,9 @@ impl Suite {
         let mut absent_tasks = Vec::new();
         for (task, data) in &mut self.tasks {
             let DataSpec::Published(data) = data else { continue };
+            if !self.runs.iter().any(|row| row.task == *task) {
+                continue;
+            }
             if data.root.as_os_str().is_empty() {
                 let Some(root) = &places.root else {
                     let message =

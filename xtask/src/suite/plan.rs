@@ -7,10 +7,11 @@ use regulus_trainer::estimate::Sizes;
 use regulus_trainer::experiment::{
     Experiment, ExperimentSpec, ModelSpec, Recipe, SpecError, apply_override, parse_toml,
 };
-use regulus_trainer::run::{Inputs, Outcome as RunOutcome, folder_name};
+use regulus_trainer::run::{Inputs, Listings, Outcome as RunOutcome, folder_name};
 
 use super::spec::{RunRow, Suite};
 use crate::failure::{Failure, Outcome};
+use crate::image_store::image_store;
 
 /// One run of a suite.
 #[derive(Debug, Clone)]
@@ -57,13 +58,13 @@ pub struct Setting {
 
 /// All runs of a suite, in the order of its rows.
 pub fn plan(suite: &Suite, setting: &Setting) -> Outcome<Vec<PlannedRun>> {
-    let mut runs = Vec::new();
+    let (mut runs, listings) = (Vec::new(), Listings::default());
     for row in &suite.runs {
         let once = row.once.iter().map(|method| (method, &suite.seeds[..1], true));
         let each = row.methods.iter().map(|method| (method, &suite.seeds[..], false));
         for (method, seeds, shared) in once.chain(each) {
             for &seed in seeds {
-                let run = PlannedRun { shared, ..planned(suite, row, method, seed, setting)? };
+                let run = PlannedRun { shared, ..planned(suite, row, method, seed, setting, &listings)? };
                 check_new(&run, &runs, suite)?;
                 runs.push(run);
             }
@@ -80,10 +81,18 @@ fn check_new(run: &PlannedRun, earlier: &[PlannedRun], suite: &Suite) -> Outcome
     Err(Failure::Request(anyhow::anyhow!(message)))
 }
 
-fn planned(suite: &Suite, row: &RunRow, method: &str, seed: u64, setting: &Setting) -> Outcome<PlannedRun> {
+fn planned(
+    suite: &Suite,
+    row: &RunRow,
+    method: &str,
+    seed: u64,
+    setting: &Setting,
+    listings: &Listings,
+) -> Outcome<PlannedRun> {
     let (task, runs) = (row.task.as_str(), row.method_of(method));
     let Recipe { method: trained, training, before, teacher, ensemble } = suite.recipe_for(runs)?;
     let spec = ExperimentSpec {
+        reference: None,
         seed,
         model: ModelSpec {
             path: suite.model.clone(),
@@ -103,7 +112,8 @@ fn planned(suite: &Suite, row: &RunRow, method: &str, seed: u64, setting: &Setti
     let spec = changed(spec, &setting.set).map_err(|error| named(error.into()))?;
     let experiment = Experiment::check(spec).map_err(|faults| named(faults.into()))?;
     let kind = device::kind(&setting.device);
-    let inputs = Inputs::check(&experiment, &kind).map_err(|error| named(error.into()))?;
+    let inputs = Inputs::check_among(&experiment, &kind, listings).map_err(|error| named(error.into()))?;
+    let inputs = inputs.kept_in(image_store()?);
     let sizes = Sizes::read(&experiment, &inputs, &kind).map_err(|error| named(error.into()))?;
     let folder = setting.root.join(folder_name(&experiment, &inputs.identity));
     let finished = match setting.force {

@@ -4,10 +4,12 @@
 
 mod adapters;
 mod bench;
+mod cache;
 mod data;
 mod documents;
 mod encoders;
 mod errors;
+mod forgetting;
 mod help;
 mod importance;
 mod masks;

@@ -21,8 +21,8 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// One data set for each family of layouts, with a protocol and the splits that it tests.
-const CASES: [(&str, &str, &[&str]); 10] = [
+/// Every data set that has training images, with a protocol and the splits that it tests.
+const CASES: [(&str, &str, &[&str]); 20] = [
     ("eurosat", "few-shot:4", &["test"]),
     ("oxford_pets", "base-to-novel:4", &["base", "novel"]),
     ("imagenet", "few-shot:2", &["test"]),
@@ -33,10 +33,23 @@ const CASES: [(&str, &str, &[&str]); 10] = [
     ("domainnet", "out-of-distribution:real", &["id", "ood:real"]),
     ("office_home", "out-of-distribution:art", &["id", "ood:art"]),
     ("cifar10", "full", &["test"]),
+    ("caltech101", "few-shot:1", &["test"]),
+    ("stanford_cars", "base-to-novel:2", &["base", "novel"]),
+    ("oxford_flowers", "few-shot:2", &["test"]),
+    ("food101", "low-data:0.5", &["test"]),
+    ("sun397", "few-shot:4", &["test"]),
+    ("dtd", "full", &["test"]),
+    ("ucf101", "base-to-novel:1", &["base", "novel"]),
+    ("nico_animal", "out-of-distribution:on snow", &["id", "ood:on snow"]),
+    ("nico_vehicle", "out-of-distribution:on snow", &["id", "ood:on snow"]),
+    ("cifar100", "full", &["test"]),
 ];
 
+/// Data sets that are only tested on.
+const VARIANTS: [&str; 4] = ["imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"];
+
 #[test]
-fn every_layout_goes_from_check_to_report() {
+fn every_data_set_goes_from_check_to_report() {
     for (name, protocol, splits) in CASES {
         let disk = Disk::with(name);
         let checked = xtask(&["data", "check", name, "--root", text(disk.root()), "--json"]).with_code(1);
@@ -59,7 +72,7 @@ fn every_layout_goes_from_check_to_report() {
         for split in outcome["splits"].as_array().unwrap() {
             let details = &split["details"];
             assert!(details["macro_f1"].is_number() && details["confusion"].is_array(), "{name}: {split}");
-            let has_domains = ["pacs", "domainnet", "office_home"].contains(&name);
+            let has_domains = protocol.starts_with("out") && name != "bar";
             assert_eq!(details["worst_group"].is_object(), has_domains, "{name}: {split}");
         }
         let out_of_distribution = protocol.starts_with("out");
@@ -69,9 +82,25 @@ fn every_layout_goes_from_check_to_report() {
             assert!(outcome["splits"][0]["details"]["calibration_error_scaled"].is_null(), "{name}");
             assert!(outcome["splits"][1]["details"]["calibration_error_scaled"].is_number(), "{name}");
         } else {
-            let has_validation = !["imagenet", "cifar10"].contains(&name);
+            let has_validation = !["imagenet", "cifar10", "cifar100"].contains(&name);
             assert_eq!(fitted_on, has_validation.then_some("val"), "{name}");
         }
+    }
+}
+
+#[test]
+fn variants_of_imagenet_are_targets() {
+    let disk = Disk::with("imagenet");
+    VARIANTS.iter().for_each(|name| disk.add(name));
+    let runs = disk.root().join("runs");
+    let targets = ["--targets", &VARIANTS.join(",")];
+    train(&disk, &runs, "imagenet", "domain-generalisation:2", &targets).with_code(0);
+    let outcome = json(&run_folders(&runs)[0].join("outcome.json"));
+    let tested = outcome["splits"].as_array().unwrap().iter().map(|split| split["split"].as_str().unwrap());
+    assert_eq!(tested.collect::<Vec<_>>(), [&["test"][..], &VARIANTS].concat());
+    let named: Vec<&str> = CASES.iter().map(|case| case.0).chain(VARIANTS).collect();
+    for dataset in regulus_datasets::published::list() {
+        assert!(named.contains(&dataset.name), "{} is not tested", dataset.name);
     }
 }
 

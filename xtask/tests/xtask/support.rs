@@ -63,7 +63,18 @@ pub fn xtask_allowed(memory: &str, arguments: &[&str]) -> Ended {
     ended(Command::new(program()).args(arguments).env("REGULUS_MEMORY", memory))
 }
 
+/// [`xtask`] with decoded images in a cache of at most `budget`.
+pub fn xtask_caching(folder: &Path, budget: &str, arguments: &[&str]) -> Ended {
+    let mut command = Command::new(program());
+    ended(command.args(arguments).env(CACHE, folder).env("REGULUS_CACHE_BUDGET", budget))
+}
+
+const CACHE: &str = "REGULUS_CACHE";
+
 fn ended(command: &mut Command) -> Ended {
+    if command.get_envs().all(|(name, _)| name != CACHE) {
+        command.env(CACHE, "off");
+    }
     let output = command.current_dir(root()).output().unwrap();
     Ended {
         code: output.status.code().unwrap(),

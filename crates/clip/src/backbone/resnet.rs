@@ -16,12 +16,12 @@ use crate::residual::{LayerShape, Reduction, ResidualBlock, run_layers};
 use crate::running_statistics::Normalisation;
 use crate::weights::{self, WeightsError};
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 use layout::ResNetLayout;
 use regulus_checkpoints::Checkpoint;
+use regulus_kernels::relu;
 use std::path::Path;
 
 /// ResNet-18 to 152, and all others of basic or bottleneck blocks without groups. A bottleneck block

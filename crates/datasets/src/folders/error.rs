@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use super::layout::Layout;
+use crate::loader::StoreError;
 
 /// Why an image folder could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -152,21 +153,9 @@ pub enum FolderError {
     /// The preprocessing makes no sense.
     #[error("the preprocessing of the images is wrong: {0}")]
     Preprocess(#[from] regulus_images::PreprocessError),
-    /// The decoded images would take more memory than allowed.
-    #[error(
-        "{images} images at {side}x{side} pixels need {needed} bytes, {allowed} are allowed: raise the memory \
-         budget, or use fewer or smaller images"
-    )]
-    OverMemoryBudget {
-        /// Number of images in all splits.
-        images: usize,
-        /// Side of the preprocessed square in pixels.
-        side: usize,
-        /// Bytes that all splits need together.
-        needed: u64,
-        /// Bytes that are allowed.
-        allowed: u64,
-    },
+    /// There is no room for the decoded images.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// No training image of a class could be decoded.
     #[error(
         "class `{class}` has no training image left: all {files} could not be decoded, first {path}: {reason}"

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use super::classes::ClassName;
-use super::error::FolderError;
 use super::layout::Layout;
 use crate::Subset;
 
@@ -102,18 +101,5 @@ impl FolderListing {
             }
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// Fails unless all listed images, decoded to squares of `side` pixels, fit into `allowed` bytes.
-    ///
-    /// # Errors
-    /// [`FolderError::OverMemoryBudget`].
-    pub fn check_memory(&self, side: usize, allowed: u64) -> Result<(), FolderError> {
-        let images: usize = self.splits().map(|split| split.files.len()).sum();
-        let needed = [side, side, 3].iter().fold(images as u64, |bytes, &n| bytes.saturating_mul(n as u64));
-        if needed > allowed.min(isize::MAX as u64) {
-            return Err(FolderError::OverMemoryBudget { images, side, needed, allowed });
-        }
-        Ok(())
     }
 }

@@ -7,11 +7,12 @@
 //!
 //! ```no_run
 //! use regulus_datasets::folders::{FolderRequest, load, scan};
+//! use regulus_datasets::loader::SquareStore;
 //! use regulus_images::Preprocess;
 //!
 //! # fn main() -> Result<(), regulus_datasets::folders::FolderError> {
 //! let listing = scan(&FolderRequest::new("photographs"))?;
-//! let loaded = load(&listing, &Preprocess::clip(224), 4 << 30, &|_, _| {})?;
+//! let loaded = load(&listing, &Preprocess::clip(224), &SquareStore::default(), &|_, _| {})?;
 //! println!("{}: {}", loaded.task.name, loaded.report);
 //! # Ok(())
 //! # }
@@ -36,6 +37,7 @@ pub(crate) use error::nearest;
 pub use images::images_below;
 pub use layout::Layout;
 pub use listing::{FolderListing, ListedFile, ListedSplit};
+pub(crate) use load::reason;
 pub use load::{LoadedFolder, load};
 pub use report::{FolderReport, Skipped, SplitImages};
 pub use scan::{FolderRequest, scan};

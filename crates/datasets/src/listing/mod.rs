@@ -9,7 +9,7 @@ mod duplicates;
 mod error;
 mod files;
 mod images;
-mod originals;
+mod listed_images;
 mod relative_path;
 mod tree;
 
@@ -22,7 +22,7 @@ pub use duplicates::{Duplicate, Sameness};
 pub use error::ListingError;
 pub use files::{MissingImage, MissingImages};
 pub use images::{EntryUnit, ImageRef, Images, Origin};
-pub use originals::ListedImages;
+pub use listed_images::ListedImages;
 pub use relative_path::PathFault;
 
 pub(crate) use duplicates::by_path;

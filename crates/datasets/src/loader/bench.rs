@@ -134,7 +134,7 @@ pub fn bench(bench: &LoaderBench) -> Result<LoaderReport, BenchError> {
         BenchWork::Train => (random_part(preprocess), None),
         BenchWork::Evaluation => (View::Square, None),
         BenchWork::Cached { path, budget } => {
-            let cache = SquareCache::open_or_build(path, source, preprocess, *budget, &workers)?;
+            let cache = SquareCache::open_or_build(path, source, preprocess, *budget, &workers, &|_| {})?;
             (View::Square, Some(cache))
         }
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
-use regulus_images::{DecodeError, MAX_PIXELS, Preprocess, RgbImage, decode, dimensions};
+use regulus_images::{DecodeError, MAX_PIXELS, Oddity, Preprocess, RgbImage, decode, dimensions};
 
 use super::gate::{Gate, Permit};
 use super::stages::Stages;
@@ -27,7 +27,23 @@ pub(super) struct Pipeline {
     pub stopped: AtomicBool,
 }
 
+/// Bytes of originals that are decoded at the same time where squares are made of all images.
+const ORIGINALS: u64 = 256 << 20;
+
 impl Pipeline {
+    /// Squares of all images, each once.
+    pub fn of_squares(source: &Arc<dyn Source>, preprocess: &Preprocess) -> Self {
+        Self {
+            source: Arc::clone(source),
+            preprocess: preprocess.clone(),
+            view: View::Square,
+            cache: None,
+            gate: Gate::new(ORIGINALS),
+            stages: Stages::default(),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
     /// Values of one image.
     pub fn image_len(&self) -> usize {
         self.preprocess.crop.saturating_mul(self.preprocess.crop).saturating_mul(3)
@@ -65,7 +81,7 @@ impl Pipeline {
             }
             return Ok(());
         }
-        let (image, permit) = self.original(visit.index)?;
+        let (image, _, permit) = self.original(visit.index)?;
         let seen = self.stages.view.time(|| match &self.view {
             View::Square => self.preprocess.square(&image),
             View::OfSquare(change) => change(self.preprocess.square(&image), visit),
@@ -76,10 +92,12 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The square of an image, from its original.
-    pub fn square(&self, index: usize) -> Result<RgbImage, ImageFault> {
-        let (image, _permit) = self.original(index)?;
-        Ok(self.stages.view.time(|| self.preprocess.square(&image)))
+    /// Writes the square of an image, from its original, to `out`; what is odd about the original.
+    pub fn square(&self, index: usize, out: &mut [u8]) -> Result<Vec<Oddity>, ImageFault> {
+        let (image, oddities, _permit) = self.original(index)?;
+        let square = self.stages.view.time(|| self.preprocess.square(&image));
+        out.copy_from_slice(self.checked(index, &square)?);
+        Ok(oddities)
     }
 
     fn cached(&self, index: usize) -> Option<&[u8]> {
@@ -90,17 +108,17 @@ impl Pipeline {
         }
     }
 
-    /// The decoded original, and the room that it takes.
-    fn original(&self, index: usize) -> Result<(RgbImage, Permit<'_>), ImageFault> {
+    /// The decoded original, what is odd about it, and the room that it takes.
+    fn original(&self, index: usize) -> Result<(RgbImage, Vec<Oddity>, Permit<'_>), ImageFault> {
         let decoded = self.stages.read.time(|| self.source.read(index)).and_then(|original| {
             self.stages.decode.time(|| match original {
                 Original::Pixels(image) => {
                     let permit = self.gate.enter(image.pixels.len() as u64);
-                    Ok((image, permit))
+                    Ok((image, Vec::new(), permit))
                 }
                 Original::Encoded(bytes) => {
                     let permit = self.gate.enter(cost(&bytes));
-                    decode(&bytes).map(|decoded| (decoded.image, permit))
+                    decode(&bytes).map(|decoded| (decoded.image, decoded.oddities, permit))
                 }
             })
         });

@@ -3,10 +3,9 @@
 use std::fmt::Debug;
 use std::path::PathBuf;
 
-use regulus_images::{DecodeError, FileError, RgbImage, read_file};
+use regulus_images::{DecodeError, FileError, RgbImage, decode, read_file};
 
-use crate::listing::ListedImages;
-use crate::{ImageFiles, LabelledImages, Originals};
+use crate::LabelledImages;
 
 /// Images that can be had from any thread, as often as they are asked for.
 pub trait Source: Debug + Send + Sync {
@@ -26,6 +25,19 @@ pub trait Source: Debug + Send + Sync {
 
     /// Where image `index` is, for messages and to see whether its file has changed.
     fn place(&self, index: usize) -> Place;
+
+    /// Image `index` as it is before any resizing. An augmentation such as RandAugment comes before the resize, so that it
+    /// cannot work on squares.
+    ///
+    /// # Errors
+    /// [`FileError`] with the path of an image that cannot be read any more.
+    fn original(&self, index: usize) -> Result<RgbImage, FileError> {
+        let image = self.read(index).and_then(|original| match original {
+            Original::Pixels(image) => Ok(image),
+            Original::Encoded(bytes) => decode(&bytes).map(|decoded| decoded.image),
+        });
+        image.map_err(|cause| FileError { path: self.place(index).path, cause })
+    }
 }
 
 /// An image as it is stored.
@@ -50,34 +62,22 @@ pub struct Place {
 
 impl Place {
     /// A file of one image that no list names.
-    fn file(path: impl Into<PathBuf>) -> Self {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), entry: None, offset: 0 }
     }
 }
 
-fn absent(index: usize) -> DecodeError {
+pub(crate) fn absent(index: usize) -> DecodeError {
     let message = format!("there is no image {index}");
     DecodeError::Unreadable(std::io::Error::new(std::io::ErrorKind::NotFound, message))
 }
 
-impl Source for ListedImages {
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn read(&self, index: usize) -> Result<Original, DecodeError> {
-        let image = self.images.get(index).ok_or_else(|| absent(index))?;
-        if image.offset.is_some() {
-            return self.original(index).map(Original::Pixels).map_err(|FileError { cause, .. }| cause);
-        }
-        read_file(&self.root.join(image.path())).map(Original::Encoded)
-    }
-
-    fn place(&self, index: usize) -> Place {
-        let Some(image) = self.images.get(index) else { return Place::file(&self.root) };
-        Place { path: self.root.join(image.path()), entry: image.entry(), offset: image.offset.unwrap_or(0) }
-    }
-}
+/// Image files, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFiles(
+    /// The path of each image.
+    pub Vec<PathBuf>,
+);
 
 impl Source for ImageFiles {
     fn len(&self) -> usize {
@@ -93,6 +93,7 @@ impl Source for ImageFiles {
     }
 }
 
+/// Rendered images are their own originals.
 impl Source for LabelledImages {
     fn len(&self) -> usize {
         self.labels.len()

@@ -1,40 +1,27 @@
-//! Decodes a planned protocol into the arrays that methods train and are tested on.
-//!
-//! As with image folders, every image has its place before decoding starts, so the result does not depend on the number
-//! of threads. An image that cannot be decoded is left out and named; a class or a split that would be left empty is an
+//! Decodes a planned protocol into the images that methods train and are tested on. An image that cannot be decoded is left out and named; a class or a split that would be left empty is an
 //! error.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rayon::prelude::*;
 use regulus_images::Preprocess;
 use serde::Serialize;
 use thiserror::Error;
 
 use super::ProtocolTask;
-use crate::folders::{Skipped, SplitImages};
+use crate::folders::{Skipped, SplitImages, reason};
 use crate::listing::{ClassNames, Duplicate, ListedImages, Split, by_path};
-use crate::{LabelledImages, Originals, Task, TestSplit};
+use crate::loader::{SquareReader, SquareStore, StoreError};
+use crate::{LabelledImages, Task, TestSplit};
 
 /// Why planned images cannot be loaded.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ProtocolLoadError {
-    /// The images do not fit into memory.
-    #[error(
-        "{images} images of {side} x {side} pixels need {needed} bytes, and {allowed} are allowed: take fewer"
-    )]
-    OverMemoryBudget {
-        /// Number of images of all splits.
-        images: usize,
-        /// Side of a decoded image in pixels.
-        side: usize,
-        /// Bytes that they need.
-        needed: u64,
-        /// Bytes that they may take.
-        allowed: u64,
-    },
+    /// There is no room for the images.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// No training image of a class can be decoded.
     #[error("no training image of the class `{class}` can be decoded{}", first(.skipped))]
     ClassUndecodable {
@@ -79,6 +66,8 @@ pub struct LoadedProtocol {
     pub domains: Vec<Option<Vec<usize>>>,
     /// What was used and what was skipped.
     pub report: ProtocolReport,
+    /// Why images are not cached, if they should have been.
+    pub notices: Vec<String>,
 }
 
 /// The account of what a protocol loaded. Its [`Display`](fmt::Display) is a few lines; all of it serialises.
@@ -116,27 +105,22 @@ impl ProtocolTask {
     }
 
     /// Decodes and preprocesses every image, on the current rayon pool, into `[preprocess.crop, preprocess.crop, 3]`
-    /// bytes. `progress` is called from the decoding threads with the number of images done and their total.
+    /// bytes, which are kept where `store` says. `progress` is called from the decoding threads with the number of images done and their total.
     ///
     /// # Errors
-    /// [`ProtocolLoadError::OverMemoryBudget`] before anything is decoded; the others where nothing is left of a class
+    /// [`ProtocolLoadError::Store`] before anything is decoded; the others where nothing is left of a class
     /// or of a test split.
     pub fn load(
         &self,
         wording: Wording<'_>,
         preprocess: &Preprocess,
-        memory_budget: u64,
+        store: &SquareStore,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<LoadedProtocol, ProtocolLoadError> {
-        let side = preprocess.crop;
         let total = self.parts().map(|(_, listed)| listed.images.len()).sum();
-        let needed = [side, side, 3].iter().fold(total as u64, |bytes, &n| bytes.saturating_mul(n as u64));
-        let allowed = memory_budget.min(isize::MAX as u64);
-        if needed > allowed {
-            return Err(ProtocolLoadError::OverMemoryBudget { images: total, side, needed, allowed });
-        }
         let done = AtomicUsize::new(0);
-        let tick = || progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+        let tick = |more| progress((done.fetch_add(more, Ordering::Relaxed) + more).min(total), total);
+        let mut reader = SquareReader::new(store, wording.name, total, preprocess, &tick)?;
         let mut report = ProtocolReport {
             dataset: self.sampled.dataset.clone(),
             protocol: self.sampled.protocol.clone(),
@@ -146,12 +130,12 @@ impl ProtocolTask {
             duplicates: self.duplicates(),
         };
         let mut decode = |name: &str, listed: &ListedImages, classes: &ClassNames| {
-            let (images, kept, skipped) = decoded(listed, preprocess, &tick);
+            let (images, kept, skipped) = decoded(name, listed, &mut reader)?;
             report.images.push(SplitImages::count(name, &images.labels, classes.len()));
             report.skipped.extend(skipped.iter().cloned());
-            (images, kept, skipped.into_iter().next())
+            Ok::<_, ProtocolLoadError>((images, kept, skipped.into_iter().next()))
         };
-        let (train, kept, skipped) = decode("train", &self.train, &self.classes);
+        let (train, kept, skipped) = decode("train", &self.train, &self.classes)?;
         let before = self.train.images.per_class(self.classes.len());
         let after = ListedImages { images: self.train.images.pick(&kept), ..self.train.clone() };
         let left = after.images.per_class(self.classes.len());
@@ -159,10 +143,10 @@ impl ProtocolTask {
             let class = self.classes.names.get(lost).cloned().unwrap_or_default();
             return Err(ProtocolLoadError::ClassUndecodable { class, skipped });
         }
-        let (validation, ..) = decode("val", &self.val, &self.classes);
+        let (validation, ..) = decode("val", &self.val, &self.classes)?;
         let (mut tests, mut domains) = (Vec::new(), Vec::new());
         for test in &self.tests {
-            let (images, kept, skipped) = decode(&test.name, &test.images, &test.classes);
+            let (images, kept, skipped) = decode(&test.name, &test.images, &test.classes)?;
             if images.is_empty() {
                 return Err(ProtocolLoadError::SplitUndecodable { split: test.name.clone(), skipped });
             }
@@ -181,45 +165,25 @@ impl ProtocolTask {
             train,
             tests,
         };
-        Ok(LoadedProtocol { task, validation, originals: after, domains, report })
+        let notices = reader.notices;
+        Ok(LoadedProtocol { task, validation, originals: after, domains, report, notices })
     }
 }
 
 /// The images that can be decoded, their indices in the list, and the others.
 fn decoded(
+    name: &str,
     listed: &ListedImages,
-    preprocess: &Preprocess,
-    tick: &(dyn Fn() + Sync),
-) -> (LabelledImages, Vec<usize>, Vec<Skipped>) {
-    let side = preprocess.crop;
-    let bytes = side * side * 3;
-    let mut pixels = vec![0; listed.images.len() * bytes];
-    let outcomes: Vec<Result<(), String>> = pixels
-        .par_chunks_exact_mut(bytes.max(1))
-        .enumerate()
-        .map(|(index, square)| {
-            let outcome = listed.original(index).map_err(|error| error.cause.to_string());
-            tick();
-            outcome.map(|image| square.copy_from_slice(&preprocess.square(&image).pixels))
-        })
-        .collect();
-    let (mut labels, mut kept, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, (image, outcome)) in listed.images.iter().zip(outcomes).enumerate() {
-        match outcome {
-            Ok(()) => {
-                pixels.copy_within(index * bytes..(index + 1) * bytes, labels.len() * bytes);
-                labels.push(image.label);
-                kept.push(index);
-            }
-            Err(reason) => skipped.push(Skipped {
-                path: image.shown(),
-                // Messages of decoders may hold line breaks.
-                reason: reason.split_whitespace().collect::<Vec<_>>().join(" "),
-            }),
-        }
-    }
-    pixels.truncate(labels.len() * bytes);
-    (LabelledImages { side, pixels, labels }, kept, skipped)
+    reader: &mut SquareReader<'_>,
+) -> Result<(LabelledImages, Vec<usize>, Vec<Skipped>), StoreError> {
+    let read = reader.read(name, Arc::new(listed.clone()))?;
+    let skipped = read.faults.iter().filter_map(|fault| {
+        let path = listed.images.get(fault.index)?.shown();
+        Some(Skipped { path, reason: reason(fault) })
+    });
+    let skipped = skipped.collect();
+    let labels = read.kept.iter().filter_map(|&index| Some(listed.images.get(index)?.label)).collect();
+    Ok((LabelledImages { side: reader.side(), pixels: read.squares, labels }, read.kept, skipped))
 }
 
 impl fmt::Display for ProtocolReport {

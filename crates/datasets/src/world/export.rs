@@ -144,7 +144,7 @@ mod tests {
     fn bad_names_and_labels_are_refused_before_anything_is_written() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("split");
-        let images = LabelledImages { side: 1, pixels: vec![0; 6], labels: vec![0, 2] };
+        let images = LabelledImages { side: 1, pixels: vec![0; 6].into(), labels: vec![0, 2] };
         let refuse = |class_names: &[&str]| image_folder(&images, &names(class_names), &target).unwrap_err();
         assert!(matches!(refuse(&["a", "b"]), ExportError::Label { index: 1, label: 2, classes: 2, .. }));
         assert!(matches!(refuse(&["a", "../b", "c"]), ExportError::ClassName { .. }));

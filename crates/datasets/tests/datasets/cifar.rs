@@ -1,6 +1,6 @@
 //! CIFAR in both archive forms, written byte by byte as the publishers' archives are.
 
-use regulus_datasets::Originals;
+use regulus_datasets::Source;
 use regulus_datasets::listing::{DatasetListing, ListedImages};
 use regulus_datasets::published;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use regulus_datasets::listing::DatasetListing;
 use regulus_datasets::protocol::Protocol;
 use regulus_datasets::published::{self, PublishedLayout, read_image_folder};
-use regulus_datasets::{Originals, dassl};
+use regulus_datasets::{Source, dassl};
 
 use super::miniature::Disk;
 

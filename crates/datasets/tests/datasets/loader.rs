@@ -166,7 +166,7 @@ fn names_that_are_not_utf8_are_read() {
     disk.image("plain.png");
     std::fs::rename(disk.root().join("plain.png"), &path).unwrap();
     let (_, _, faults) = all(loader(Arc::new(ImageFiles(vec![path])), View::Square, plan(1, 1, 1), 2));
-    assert_eq!(faults, [String::new(); 0]);
+    assert!(faults.is_empty(), "{faults:?}");
 }
 
 /// Images in memory, which count how many of them are in use at the same time.

@@ -41,7 +41,7 @@ impl Fixture {
     fn open(&self) -> Result<(SquareCache, CacheReport), CacheError> {
         let source: Arc<dyn Source> = Arc::new(ImageFiles(self.files.clone()));
         let workers = Workers::new(2).unwrap();
-        SquareCache::open_or_build(&self.path(), &source, &self.preprocess, self.budget, &workers)
+        SquareCache::open_or_build(&self.path(), &source, &self.preprocess, self.budget, &workers, &|_| {})
     }
 
     /// Opens the cache; says how many squares it kept and decoded. What it holds must be right.
@@ -182,7 +182,9 @@ fn a_loader_gives_the_same_bytes_with_and_without_a_cache() {
     let workers = Arc::new(Workers::new(2).unwrap());
     let open = || {
         let preprocess = &fixture.preprocess;
-        SquareCache::open_or_build(&fixture.path(), &source, preprocess, fixture.budget, &workers).unwrap().0
+        SquareCache::open_or_build(&fixture.path(), &source, preprocess, fixture.budget, &workers, &|_| {})
+            .unwrap()
+            .0
     };
     let mirror = View::OfSquare(Arc::new(|square, _| regulus_images::flip_horizontal(&square)));
     for view in [View::Square, mirror] {
@@ -250,7 +252,7 @@ fn what_cannot_be_cached_is_said() {
     let disk = Disk::new();
     let path = disk.root().join("a.squares");
     let open = |source: Arc<dyn Source>, preprocess: &Preprocess| {
-        SquareCache::open_or_build(&path, &source, preprocess, 1 << 20, &workers)
+        SquareCache::open_or_build(&path, &source, preprocess, 1 << 20, &workers, &|_| {})
     };
     let preprocess = Preprocess::clip(6);
     assert!(matches!(open(Arc::new(ImageFiles(Vec::new())), &preprocess), Err(CacheError::Empty)));
@@ -262,7 +264,7 @@ fn what_cannot_be_cached_is_said() {
     assert_eq!((report.cached, cache.square(0)), (0, None));
     std::fs::write(disk.root().join("file"), b"").unwrap();
     let blocked = disk.root().join("file/a.squares");
-    let refused = SquareCache::open_or_build(&blocked, &images, &preprocess, 1 << 20, &workers);
+    let refused = SquareCache::open_or_build(&blocked, &images, &preprocess, 1 << 20, &workers, &|_| {});
     assert!(matches!(refused, Err(CacheError::Io { .. })));
 }
 
@@ -272,7 +274,7 @@ proptest! {
     /// Wherever a byte of the file is changed, or the file is cut or made longer: right squares, or none.
     #[test]
     fn damage_never_shows(at in any::<prop::sample::Index>(), flip in 1..=255u8, cut in 0..3u8) {
-        let fixture = FIXTURE.with(|fixture| Arc::clone(fixture));
+        let fixture = FIXTURE.with(Arc::clone);
         let path = fixture.path();
         let good = match std::fs::read(&path) {
             Ok(good) => good,

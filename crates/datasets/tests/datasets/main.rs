@@ -13,10 +13,10 @@ mod hostile;
 mod layouts;
 mod loader;
 mod loader_cache;
+mod loader_store;
 #[path = "../miniature/mod.rs"]
 mod miniature;
 mod mutations;
 mod protocols;
-mod real;
 mod reference_page;
 mod scale;

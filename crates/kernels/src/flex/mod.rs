@@ -7,10 +7,14 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
+mod convolution;
 mod layer_norm;
 mod linear;
 mod masked;
 mod packed;
+mod relu;
+mod windows;
 
 use std::fmt::Debug;
 
@@ -26,10 +30,13 @@ use crate::replay;
 
 pub(crate) use activation::Activation;
 pub(crate) use attention::Attention;
+pub(crate) use batch_norm::BatchNorm;
+pub(crate) use convolution::Convolution;
 pub(crate) use layer_norm::LayerNorm;
 pub(crate) use linear::Linear;
 pub(crate) use masked::Masked;
 pub(crate) use packed::Packed;
+pub(crate) use relu::Relu;
 
 /// A differentiable function of `N` tensors. All tensors that it is given are contiguous f32.
 pub(crate) trait Operation<const N: usize>: Clone + Debug + Send + 'static {
@@ -63,6 +70,14 @@ impl Input {
             tensor.clone().try_into_primitive::<Autodiff<Flex>>().ok().map(Self::Autodiff)
         } else {
             tensor.clone().try_into_primitive::<Flex>().ok().map(Self::Plain)
+        }
+    }
+
+    /// The values alone.
+    fn primitive(&self) -> FlexTensor {
+        match self {
+            Self::Plain(tensor) => tensor.clone(),
+            Self::Autodiff(tensor) => tensor.clone().into_primitive(),
         }
     }
 

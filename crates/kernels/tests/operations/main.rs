@@ -4,6 +4,7 @@
 
 mod autodiff;
 mod cases;
+mod convolution;
 mod exact;
 mod features;
 mod gradients;

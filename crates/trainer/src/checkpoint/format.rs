@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::Saved;
 use crate::optim::Memory;
 use crate::parameters::Parameters;
+use crate::selection::Selected;
 use crate::training_state::{AggregateState, TrainingState};
 
 /// Why a file is no checkpoint of the run.
@@ -29,6 +30,8 @@ const FIRST: &str = "first/";
 const SECOND: &str = "second/";
 const BUFFERS: &str = "buffers/";
 const AGGREGATE: &str = "aggregate";
+const SELECTED: &str = "selected/";
+const SELECTED_BUFFERS: &str = "selected-buffers/";
 
 /// What is no tensor.
 #[derive(Serialize, Deserialize)]
@@ -42,6 +45,9 @@ struct Card {
     updates: BTreeMap<String, u32>,
     /// Epochs in the aggregate.
     aggregated: Option<usize>,
+    /// Accuracy and steps of the best epoch.
+    #[serde(default)]
+    selected: Option<(f64, usize)>,
     metrics_bytes: u64,
     seconds: f64,
 }
@@ -65,6 +71,14 @@ pub(super) fn encode(saved: &Saved, identity: &str) -> Result<Vec<u8>, String> {
     for (name, value) in &state.buffers {
         add(format!("{BUFFERS}{name}"), value, value.dims().to_vec());
     }
+    if let Some(selected) = &state.selected {
+        for (name, leaf) in selected.parameters.iter() {
+            add(format!("{SELECTED}{name}"), &leaf.value, leaf.shape.clone());
+        }
+        for (name, value) in &selected.buffers {
+            add(format!("{SELECTED_BUFFERS}{name}"), value, value.dims().to_vec());
+        }
+    }
     if let Some(aggregate) = &state.aggregate {
         let bytes = aggregate.sum.iter().flat_map(|value| value.to_le_bytes()).collect();
         tensors.insert(AGGREGATE.into(), (Dtype::F64, vec![aggregate.sum.len()], bytes));
@@ -76,6 +90,7 @@ pub(super) fn encode(saved: &Saved, identity: &str) -> Result<Vec<u8>, String> {
         done: state.done,
         updates: state.memory.iter().map(|(name, memory)| (name.clone(), memory.steps)).collect(),
         aggregated: state.aggregate.as_ref().map(|aggregate| aggregate.added),
+        selected: state.selected.as_ref().map(|selected| (selected.accuracy, selected.done)),
         metrics_bytes: *metrics_bytes,
         seconds: *seconds,
     };
@@ -109,6 +124,7 @@ pub(super) fn decode(bytes: &[u8], identity: &str, device: &Device) -> Result<Sa
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(&error))?;
     let mut parameters = Parameters::default();
     let (mut memory, mut buffers, mut sum) = (BTreeMap::new(), BTreeMap::new(), None);
+    let (mut selected, mut selected_buffers) = (Parameters::default(), BTreeMap::new());
     for (name, view) in tensors.iter() {
         if let Some(name) = name.strip_prefix(PARAMETERS) {
             parameters.insert(name, tensor(&view, device)?, view.shape().to_vec());
@@ -120,6 +136,10 @@ pub(super) fn decode(bytes: &[u8], identity: &str, device: &Device) -> Result<Sa
             memory.insert(name.to_owned(), Memory { steps, first: tensor(&view, device)?, second });
         } else if let Some(name) = name.strip_prefix(BUFFERS) {
             buffers.insert(name.to_owned(), tensor(&view, device)?);
+        } else if let Some(name) = name.strip_prefix(SELECTED) {
+            selected.insert(name, tensor(&view, device)?, view.shape().to_vec());
+        } else if let Some(name) = name.strip_prefix(SELECTED_BUFFERS) {
+            selected_buffers.insert(name.to_owned(), tensor(&view, device)?);
         } else if name == AGGREGATE {
             sum = Some(numbers(&view, f64::from_le_bytes)?);
         }
@@ -129,7 +149,13 @@ pub(super) fn decode(bytes: &[u8], identity: &str, device: &Device) -> Result<Sa
         (None, None) => None,
         _ => return Err(damaged(&"the aggregate is not whole")),
     };
-    let state = TrainingState { done: card.done, parameters, memory, aggregate, buffers };
+    let selected = card.selected.map(|(accuracy, done)| Selected {
+        accuracy,
+        done,
+        parameters: selected,
+        buffers: selected_buffers,
+    });
+    let state = TrainingState { done: card.done, parameters, memory, aggregate, buffers, selected };
     Ok(Saved { state, metrics_bytes: card.metrics_bytes, seconds: card.seconds })
 }
 

@@ -133,6 +133,7 @@ mod tests {
     use super::*;
     use crate::optim::Memory;
     use crate::parameters::Parameters;
+    use crate::selection::Selected;
     use crate::testing::{close, device, tensor};
     use crate::training_state::AggregateState;
     use std::collections::BTreeMap;
@@ -146,6 +147,8 @@ mod tests {
             vec![2, 2],
         );
         parameters.insert("b", tensor(&[2.5], &device), vec![1]);
+        let mut chosen = Parameters::default();
+        chosen.insert("b", tensor(&[-1.5], &device), vec![1]);
         let memory =
             Memory { steps: 7, first: tensor(&[0.5; 4], &device), second: Some(tensor(&[0.25; 4], &device)) };
         let state = TrainingState {
@@ -154,6 +157,12 @@ mod tests {
             memory: BTreeMap::from([("a.weight".to_owned(), memory)]),
             aggregate: Some(AggregateState { added: 2, sum: vec![0.1, -3.0, 1e-300, 4.0, 5.0] }),
             buffers: BTreeMap::from([("bn.running_mean".to_owned(), tensor(&[0.75], &device))]),
+            selected: Some(Selected {
+                accuracy: 100.0 / 3.0,
+                done: 2,
+                parameters: chosen,
+                buffers: BTreeMap::new(),
+            }),
         };
         Saved { state, metrics_bytes: 10, seconds: 1.5 }
     }
@@ -175,6 +184,9 @@ mod tests {
         close(&state.parameters["a.weight"].value, &[5.0, -0.0, f32::MIN_POSITIVE, 0.1], 0.0);
         assert_eq!(state.aggregate, saved(5).state.aggregate);
         close(&state.buffers["bn.running_mean"], &[0.75], 0.0);
+        let chosen = state.selected.unwrap();
+        assert_eq!((chosen.accuracy, chosen.done, chosen.parameters.iter().count()), (100.0 / 3.0, 2, 1));
+        close(&chosen.parameters["b"].value, &[-1.5], 0.0);
         let memory = &state.memory["a.weight"];
         assert_eq!((memory.steps, state.memory.len()), (7, 1));
         close(memory.second.as_ref().unwrap(), &[0.25; 4], 0.0);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use crate::memory_budget::bytes;
+use crate::memory_budget::parse_size;
 
 /// The environment variable that takes the place of what is found, such as `6GB`.
 pub const VARIABLE: &str = "REGULUS_MEMORY";
@@ -28,7 +28,7 @@ pub fn available() -> Result<Option<u64>, SizeError> {
     match std::env::var_os(VARIABLE) {
         Some(value) => {
             let value = value.to_string_lossy().into_owned();
-            bytes(&value).map(Some).ok_or(SizeError { value })
+            parse_size(&value).map(Some).ok_or(SizeError { value })
         }
         None => Ok(found_below(Path::new("/"))),
     }

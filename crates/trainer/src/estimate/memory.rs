@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
 
     /// What is in memory from the first step to the last.
     fn always(&self) -> Parts {
-        let Sizes { clip, backbone, bert, train, tests, original_side, classes, .. } = self.sizes;
+        let Sizes { clip, backbone, bert, train, tests, original_side, in_memory, classes, .. } = self.sizes;
         let tokenizer = clip.text.vocab as f64 * PER_TOKEN;
         let backbone = if backbone.is_some() { self.encoder.parameters } else { 0.0 };
         let bert = bert.as_ref().map_or(0.0, |bert| bert.parameter_count() as f64);
@@ -186,7 +186,8 @@ impl<'a> Run<'a> {
         let side = self.sizes.side();
         let square = |side: usize| 3.0 * (side as f64).powi(2);
         let originals = original_side.filter(|original| *original != side).map_or(0.0, square);
-        let images = (*train as f64 + *tests as f64) * square(side) + *train as f64 * originals;
+        let squares = if *in_memory { (*train as f64 + *tests as f64) * square(side) } else { 0.0 };
+        let images = squares + *train as f64 * originals;
         let demand = &self.demand;
         // The initial values stay beside the trained ones, unless they are the model's.
         let start = demand.trained - demand.of_model;

@@ -14,6 +14,7 @@ mod sizes;
 mod speed;
 mod work;
 
+pub use crate::memory_budget::parse_size;
 pub use advice::{Advice, advice};
 pub use available::{SizeError, VARIABLE, available};
 pub use memory::{MemoryEstimate, bytes, classes_at_once, memory};

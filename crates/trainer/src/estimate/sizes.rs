@@ -4,6 +4,7 @@ use regulus_clip::{
     BackboneArchitecture, BackboneError, BertConfig, ClipConfig, ImageConfig, LoadError, LoadedBackbone,
     Pretrained, Tokenizer,
 };
+use regulus_datasets::loader::SquareCache;
 use regulus_datasets::prompt;
 
 use crate::experiment::{Experiment, ExperimentSpec, TextSpec};
@@ -47,6 +48,8 @@ pub struct Sizes {
     pub tests: usize,
     /// Side of the training images, where they stay in memory besides what a model sees.
     pub original_side: Option<usize>,
+    /// Whether images stay in memory, and not in a cache.
+    pub in_memory: bool,
     /// Whether the device is the CPU with its fused operations.
     pub on_processor: bool,
 }
@@ -63,9 +66,10 @@ impl Sizes {
             clip = at_resolution(clip, resolution);
         }
         let backbone = spec.model.backbone.as_ref().map(LoadedBackbone::architecture).transpose()?;
-        let DataSize { classes, class_names, templates, train, tests, original_side } = inputs.data_size();
+        let DataSize { classes, class_names, templates, train, tests, original_side, cache } =
+            inputs.data_size();
         let [text_tokens, words] = lengths(&tokenizer, clip.text.context, &class_names, &templates);
-        Ok(Self {
+        let sizes = Self {
             bert: bert(spec)?,
             backbone,
             classes,
@@ -74,9 +78,13 @@ impl Sizes {
             train,
             tests,
             original_side,
+            in_memory: true,
             on_processor: backend == "cpu",
             clip,
-        })
+        };
+        let length = SquareCache::length(train + tests, sizes.side());
+        let cached = cache.is_some_and(|budget| length.is_some_and(|length| length <= budget));
+        Ok(Self { in_memory: !cached, ..sizes })
     }
 
     /// The sizes of what has been loaded, for a method that tells `class_names` apart.
@@ -93,6 +101,7 @@ impl Sizes {
             train: task.train.len(),
             tests: task.tests.iter().map(|split| split.images.len()).sum(),
             original_side: None,
+            in_memory: !task.train.pixels.are_cached(),
             on_processor: device_kind.starts_with("cpu"),
             clip,
         }

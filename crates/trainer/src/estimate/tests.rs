@@ -26,6 +26,7 @@ fn sizes(name: &str) -> Sizes {
         train: 1000,
         tests: 500,
         original_side: None,
+        in_memory: true,
         on_processor: true,
     }
 }

@@ -49,6 +49,9 @@ impl Experiment {
         // TOML has no integers above i64: a seed beyond could not be written down again.
         faults.require(i64::try_from(spec.seed).is_ok(), "seed", "is larger than 2^63 - 1".into());
         check_data(&spec.data, &mut faults);
+        if let Some(reference) = &spec.reference {
+            faults.renamed("data", "reference", |faults| check_data(reference, faults));
+        }
         check_encoder(&spec, &mut faults);
         check_stage(&spec, &mut faults);
         check_classes(&spec, &mut faults);
@@ -95,6 +98,7 @@ impl Experiment {
             tes.text.path_mut().into_iter().for_each(PathBuf::clear);
         }
         portable.data.forget_paths();
+        portable.reference.iter_mut().for_each(|reference| reference.forget_paths());
         let mut hash = Sha256::new();
         for part in [&toml::to_string(&portable)?, model_fingerprint, data_fingerprint, device_kind] {
             hash.update(part.as_bytes());

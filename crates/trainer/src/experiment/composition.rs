@@ -284,12 +284,27 @@ impl ExperimentSpec {
         earlier.chain([&self.method]).all(MethodSpec::reads_class_names)
     }
 
+    /// The experiment with a classifier that is written from class names in the place of a trained one. `None` for
+    /// methods that train no tower of the model, or classify by what they were trained on alone.
+    pub fn reading_class_names(&self) -> Option<Self> {
+        if self.model.backbone.is_some() {
+            return None;
+        }
+        if self.reads_class_names() {
+            return Some(self.clone());
+        }
+        let fine_tunes = self.before.is_none() && self.method.fine_tunes_image_tower();
+        let head = HeadSpec { init: HeadInit::Prompt, trained: false, scale_trained: false };
+        fine_tunes
+            .then(|| Self { method: MethodSpec::Finetune { head, label_smoothing: 0.0 }, ..self.clone() })
+    }
+
     /// The experiment of the stage before the method, which trains what is frozen then.
     pub fn stage_before(&self) -> Option<Self> {
         let stage = self.before.as_deref()?.clone();
         let StageSpec { method, training, before } = stage;
-        let (ensemble, teacher) = (None, TeacherSpec::Original);
-        Some(Self { method, training, before, ensemble, teacher, ..self.clone() })
+        let (ensemble, reference, teacher) = (None, None, TeacherSpec::Original);
+        Some(Self { method, training, before, ensemble, reference, teacher, ..self.clone() })
     }
 
     pub(super) fn check_stages(&self, faults: &mut Faults) {

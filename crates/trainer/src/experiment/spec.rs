@@ -23,6 +23,10 @@ pub struct ExperimentSpec {
     pub model: ModelSpec,
     /// What it is trained and tested on.
     pub data: DataSpec,
+    /// Images of other classes, on whose test splits the zero-shot accuracy is compared before and after training
+    /// (default: none).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Box<DataSpec>>,
     /// What is trained and how it is regularised.
     pub method: MethodSpec,
     /// How to optimise; absent for methods that take no gradient steps.

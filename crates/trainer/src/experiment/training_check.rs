@@ -39,6 +39,9 @@ pub(super) fn check_training(training: &TrainingConfig, faults: &mut Faults) {
     faults.require(training.batch > 0, "training.batch", "is 0; expected at least 1".into());
     faults.require(training.accumulate > 0, "training.accumulate", "is 0; expected at least 1".into());
     training.augmentation.check(faults);
+    let one = training.selection.is_last() || training.aggregation.is_none();
+    let message = "chooses one epoch, and training.aggregation averages over all; keep one";
+    faults.require(one, "training.selection", message.into());
     check_optimisation(training, faults);
 }
 

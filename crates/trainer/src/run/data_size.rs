@@ -5,7 +5,7 @@ use regulus_datasets::world::parameters::{BASE_TO_NOVEL_SHOTS, BIAS_TRAIN_PER_CL
 use regulus_datasets::world::{ACTIVE, BIAS_CLASSES, CLASSES, SIDE, TEMPLATES, TestSize};
 
 use super::Inputs;
-use super::materials::Source;
+use super::source::Source;
 
 /// Numbers and names of a run's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct DataSize {
     pub tests: usize,
     /// Side of the training images, where they stay in memory besides what a model sees.
     pub original_side: Option<usize>,
+    /// Bytes that decoded images may take in a cache instead of memory, if there is one.
+    pub cache: Option<u64>,
 }
 
 impl Inputs {
@@ -34,6 +36,7 @@ impl Inputs {
             train,
             tests: splits * size.images.div_ceil(classes) * classes,
             original_side: Some(SIDE),
+            cache: None,
         };
         match &self.source {
             Source::World { size, .. } => {
@@ -45,7 +48,7 @@ impl Inputs {
             Source::WorldLongTailed { largest, ratio, size } => {
                 world(ACTIVE, long_tailed_counts(ACTIVE, *largest, *ratio).iter().sum(), 1, size)
             }
-            Source::Listed(listed) => listed.data_size(),
+            Source::Listed(listed) => DataSize { cache: self.cache_budget(), ..listed.data_size() },
             Source::Folder { listing, templates } => DataSize {
                 classes: listing.classes.len(),
                 class_names: listing.classes.iter().map(|class| class.prompt.clone()).collect(),
@@ -53,6 +56,7 @@ impl Inputs {
                 train: listing.train.files.len(),
                 tests: listing.tests.iter().map(|split| split.files.len()).sum(),
                 original_side: None,
+                cache: self.cache_budget(),
             },
         }
     }

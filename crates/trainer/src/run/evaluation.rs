@@ -17,7 +17,7 @@ use crate::parameters::Parameters;
 use crate::recorder::Recorder;
 
 /// The split whose images are of the distribution of the training images, and which is not what a task tests.
-const IN_DISTRIBUTION: &str = "id";
+pub(super) const IN_DISTRIBUTION: &str = "id";
 
 /// What training ended with.
 pub(super) struct Trained<'a> {

@@ -1,22 +1,23 @@
 //! Published data sets and manifests on their way into a run: listed, planned by their protocol, and loaded.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use regulus_datasets::folders::FolderReport;
-use regulus_datasets::listing::{DatasetListing, ListingError, Split};
+use regulus_datasets::listing::{DatasetListing, Images, ListingError, Split};
+use regulus_datasets::loader::SquareStore;
 use regulus_datasets::protocol::{
     Protocol, ProtocolError, ProtocolLoadError, ProtocolReport, ProtocolTask, SampledList, SampledListError,
     Wording,
 };
 use regulus_datasets::published::{self, PublishedError};
-use regulus_datasets::{LabelledImages, Originals, Task, manifest};
+use regulus_datasets::{LabelledImages, Source, Task, manifest};
 use regulus_images::Preprocess;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::DataSize;
-use super::materials::IMAGE_MEMORY;
 use crate::details::Groups;
 use crate::experiment::{ManifestSpec, PublishedSpec};
 
@@ -83,18 +84,25 @@ pub(super) struct ListedSource {
 /// What [`ListedSource::load`] makes of it.
 pub(super) struct LoadedSource {
     pub task: Task,
-    pub originals: Box<dyn Originals>,
+    pub originals: Arc<dyn Source>,
     pub report: DataReport,
     pub parts: ListedParts,
+    pub notices: Vec<String>,
 }
 
 impl ListedSource {
     /// Lists and plans a published data set.
-    pub fn published(data: &PublishedSpec, name: String, seed: u64) -> Result<Self, ListedError> {
-        let read = |name: &String| published::read(name, &data.root);
-        let targets = data.targets.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    pub fn published(
+        data: &PublishedSpec,
+        name: String,
+        seed: u64,
+        listings: &Listings,
+    ) -> Result<Self, ListedError> {
+        let read = |name: &String| listings.read(name, &data.root);
+        let target = |name| Ok::<_, PublishedError>(DatasetListing::clone(&*read(name)?));
+        let targets = data.targets.iter().map(target).collect::<Result<Vec<_>, _>>()?;
         let listed = Listed {
-            listing: read(&data.name)?,
+            listing: &*read(&data.name)?,
             targets,
             protocol: &data.protocol,
             shots_from: data.shots_from.as_deref(),
@@ -105,12 +113,20 @@ impl ListedSource {
     /// Lists and plans a manifest.
     pub fn manifest(data: &ManifestSpec, name: String, seed: u64) -> Result<Self, ListedError> {
         let listed = Listed {
-            listing: manifest::read(&data.path)?,
+            listing: &manifest::read(&data.path)?,
             targets: Vec::new(),
             protocol: &data.protocol,
             shots_from: data.shots_from.as_deref(),
         };
         listed.planned(name, data.templates.clone(), seed)
+    }
+
+    /// Without training and validation images.
+    pub fn tests_only(mut self) -> Self {
+        for listed in [&mut self.plan.train, &mut self.plan.val] {
+            listed.images = Images::default();
+        }
+        self
     }
 
     /// Identifies class names, images, their split and choice, and the templates.
@@ -135,6 +151,7 @@ impl ListedSource {
             train: plan.train.images.len(),
             tests: plan.tests.iter().map(|test| test.images.images.len()).sum(),
             original_side: None,
+            cache: None,
         }
     }
 
@@ -142,10 +159,11 @@ impl ListedSource {
     pub fn load(
         self,
         preprocess: &Preprocess,
+        store: &SquareStore,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<LoadedSource, ListedError> {
         let wording = Wording { name: &self.name, templates: &self.templates };
-        let loaded = self.plan.load(wording, preprocess, IMAGE_MEMORY, progress)?;
+        let loaded = self.plan.load(wording, preprocess, store, progress)?;
         let tests = loaded.task.tests.iter().zip(loaded.domains);
         let groups = tests.filter_map(|(test, domains)| {
             let groups = Groups { names: self.domains.clone(), of: domains? };
@@ -158,16 +176,34 @@ impl ListedSource {
         };
         Ok(LoadedSource {
             task: loaded.task,
-            originals: Box::new(loaded.originals),
+            originals: Arc::new(loaded.originals),
             report: DataReport::Listed(loaded.report),
             parts,
+            notices: loaded.notices,
         })
+    }
+}
+
+/// Published data sets that have been listed, for runs that are planned together: each is read once.
+#[derive(Debug, Default)]
+pub struct Listings(Mutex<BTreeMap<(String, PathBuf), Arc<DatasetListing>>>);
+
+impl Listings {
+    fn read(&self, name: &str, root: &Path) -> Result<Arc<DatasetListing>, PublishedError> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (name.to_owned(), root.to_owned());
+        if let Some(listing) = known.get(&key) {
+            return Ok(Arc::clone(listing));
+        }
+        let listing = Arc::new(published::read(name, root)?);
+        known.insert(key, Arc::clone(&listing));
+        Ok(listing)
     }
 }
 
 /// Lists, and what is asked of them.
 struct Listed<'a> {
-    listing: DatasetListing,
+    listing: &'a DatasetListing,
     targets: Vec<DatasetListing>,
     protocol: &'a Protocol,
     shots_from: Option<&'a Path>,
@@ -177,18 +213,18 @@ impl Listed<'_> {
     fn planned(self, name: String, templates: Vec<String>, seed: u64) -> Result<ListedSource, ListedError> {
         let Self { listing, targets, protocol, shots_from } = self;
         let plan = match shots_from {
-            Some(path) => protocol.plan_with(&listing, &targets, seed, &SampledList::read(path)?)?,
-            None => protocol.plan(&listing, &targets, seed)?,
+            Some(path) => protocol.plan_with(listing, &targets, seed, &SampledList::read(path)?)?,
+            None => protocol.plan(listing, &targets, seed)?,
         };
-        require_files(&listing, &plan)?;
+        require_files(listing, &plan)?;
         let mut hash = Sha256::new();
-        let digests = std::iter::once(&listing).chain(&targets).map(DatasetListing::digest);
+        let digests = std::iter::once(listing).chain(&targets).map(DatasetListing::digest);
         for part in digests.chain([plan.sampled.sha256()]).chain(templates.iter().cloned()) {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
         let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(ListedSource { name, templates, domains: listing.domains, plan, fingerprint })
+        Ok(ListedSource { name, templates, domains: listing.domains.clone(), plan, fingerprint })
     }
 }
 

@@ -4,28 +4,24 @@
 //! and so that a finished run is recognised without loading anything.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use regulus_clip::{
     BackboneError, LoadError, LoadedBackbone, Precision, Pretrained, ResolutionError, TokenizeError,
 };
-use regulus_datasets::folders::{self, FolderError, FolderListing, FolderRequest, LoadedFolder};
-use regulus_datasets::world::{
-    TestSet, TestSize, base_to_novel_task, bias_task, few_shot_task, long_tailed_task,
-};
-use regulus_datasets::{LabelledImages, Originals, Task};
+use regulus_datasets::folders::FolderError;
+use regulus_datasets::loader::SquareStore;
+use regulus_datasets::{LabelledImages, Source as Originals, Task};
 use regulus_images::Preprocess;
 
 use super::Progress;
-use super::listed::{DataReport, ListedError, ListedParts, ListedSource, LoadedSource};
+use super::listed::{DataReport, ListedError, ListedParts, Listings};
+use super::source::{Images, Loading, Source};
 use crate::adapter::AdapterCard;
 use crate::class_texts::{ClassTexts, TextError};
 use crate::device::{PrecisionError, check_precision};
-use crate::experiment::{DataSpec, Experiment, ExperimentSpec, TextSpec};
-use crate::prompts::tokenize;
-
-/// Bytes that decoded images may take in memory.
-pub(super) const IMAGE_MEMORY: u64 = 4 << 30;
+use crate::experiment::{Experiment, ExperimentSpec, TextSpec};
 
 /// Data or a model that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -73,19 +69,10 @@ pub struct Inputs {
     /// Identity of the experiment on these inputs.
     pub identity: String,
     pub(super) source: Source,
+    reference: Option<Source>,
     backend: String,
+    store: SquareStore,
     commit: Option<String>,
-}
-
-/// Where the images come from.
-#[derive(Debug, Clone)]
-pub(super) enum Source {
-    World { strength: f64, size: TestSize },
-    WorldBaseToNovel { size: TestSize },
-    WorldFewShot { shots: usize, size: TestSize },
-    WorldLongTailed { largest: usize, ratio: f64, size: TestSize },
-    Folder { listing: FolderListing, templates: Vec<String> },
-    Listed(Box<ListedSource>),
 }
 
 impl Inputs {
@@ -95,49 +82,23 @@ impl Inputs {
     /// # Errors
     /// [`DataError`] with the path at fault.
     pub fn check(experiment: &Experiment, backend: &str) -> Result<Self, DataError> {
+        Self::check_among(experiment, backend, &Listings::default())
+    }
+
+    /// [`check`](Self::check) of one of several experiments, which share what has been listed.
+    ///
+    /// # Errors
+    /// [`DataError`] with the path at fault.
+    pub fn check_among(
+        experiment: &Experiment,
+        backend: &str,
+        listings: &Listings,
+    ) -> Result<Self, DataError> {
         let spec = experiment.spec();
-        let size = |images: usize, development: bool| {
-            let set = if development { TestSet::Development } else { TestSet::Final };
-            TestSize { images, set }
-        };
-        let source = match &spec.data {
-            DataSpec::Published(data) => {
-                Source::Listed(Box::new(ListedSource::published(data, spec.data.task_name(), spec.seed)?))
-            }
-            DataSpec::Manifest(data) => {
-                Source::Listed(Box::new(ListedSource::manifest(data, spec.data.task_name(), spec.seed)?))
-            }
-            DataSpec::WorldBias { strength, test_images, development } => {
-                Source::World { strength: *strength, size: size(*test_images, *development) }
-            }
-            DataSpec::WorldBaseToNovel { test_images, development } => {
-                Source::WorldBaseToNovel { size: size(*test_images, *development) }
-            }
-            DataSpec::WorldFewShot(data) => {
-                Source::WorldFewShot { shots: data.shots, size: size(data.test_images, data.development) }
-            }
-            DataSpec::WorldLongTailed(data) => Source::WorldLongTailed {
-                largest: data.largest,
-                ratio: data.ratio,
-                size: size(data.test_images, data.development),
-            },
-            DataSpec::Folder { path, train_domains, test_domains, hold_out, templates, subset } => {
-                let listing = folders::scan(&FolderRequest {
-                    train_domains: train_domains.clone(),
-                    test_domains: test_domains.clone(),
-                    hold_out: *hold_out,
-                    ..FolderRequest::new(path)
-                })?;
-                if listing.tests.is_empty() {
-                    return Err(DataError::NothingToTest { path: path.clone() });
-                }
-                let listing = match subset {
-                    Some(subset) => listing.with_training_subset(subset, spec.seed),
-                    None => listing,
-                };
-                Source::Folder { listing, templates: templates.clone() }
-            }
-        };
+        let source = Source::list(&spec.data, spec.seed, listings)?;
+        let reference =
+            spec.reference.as_deref().map(|data| Source::list(data, spec.seed, listings)).transpose()?;
+        let reference = reference.map(Source::tests_only);
         let mut model = Pretrained::fingerprint(&spec.model.path)?;
         if let Some(path) = &spec.model.backbone {
             model += &LoadedBackbone::fingerprint(path)?;
@@ -145,13 +106,27 @@ impl Inputs {
         if let Some(tes) = spec.method.tes() {
             model += &ClassTexts::fingerprint(&tes.text)?;
         }
-        let data = match &source {
-            Source::Folder { listing, .. } => listing.fingerprint(),
-            Source::Listed(listed) => listed.fingerprint().to_owned(),
-            _ => "world".to_owned(),
-        };
+        let data = source.fingerprint() + &reference.as_ref().map(Source::fingerprint).unwrap_or_default();
         let identity = experiment.identity(&model, &data, &device_kind(backend, spec.precision()))?;
-        Ok(Self { identity, source, backend: backend.to_owned(), commit: None })
+        Ok(Self {
+            identity,
+            source,
+            reference,
+            backend: backend.to_owned(),
+            store: SquareStore::default(),
+            commit: None,
+        })
+    }
+
+    /// Keeps decoded images in `store`; without this, in memory. Results are the same.
+    #[must_use]
+    pub fn kept_in(self, store: SquareStore) -> Self {
+        Self { store, ..self }
+    }
+
+    /// Bytes that the cache may take, if there is one.
+    pub(super) fn cache_budget(&self) -> Option<u64> {
+        self.store.cache.as_ref().map(|folder| folder.budget)
     }
 
     /// Notes which commit of the code makes the run, for its record only.
@@ -173,42 +148,20 @@ impl Inputs {
         let spec = experiment.spec();
         let Models { pretrained, backbone, texts } = Models::load(spec, &self.backend, device)?;
         let preprocess = backbone.as_ref().map_or(&pretrained.preprocess, |loaded| &loaded.preprocess);
-        let readable = |names: &[String], templates: &[String]| {
-            texts.check(&pretrained, names, templates.first().map_or("{}", String::as_str))
+        let loading = Loading {
+            pretrained: &pretrained,
+            texts: &texts,
+            preprocess,
+            store: &self.store,
+            seed: spec.seed,
+            progress,
         };
-        let of_world = |task: Task| -> Result<_, DataError> {
-            readable(&task.class_names, &task.templates)?;
-            let (task, resized_from) = for_model(task, preprocess);
-            Ok((task, resized_from, None))
-        };
-        let mut listed = None;
-        let (task, resized_from, report) = match self.source {
-            Source::World { strength, size } => of_world(bias_task(strength, spec.seed, size))?,
-            Source::WorldBaseToNovel { size } => of_world(base_to_novel_task(spec.seed, size))?,
-            Source::WorldFewShot { shots, size } => of_world(few_shot_task(shots, spec.seed, size))?,
-            Source::WorldLongTailed { largest, ratio, size } => {
-                of_world(long_tailed_task(largest, ratio, spec.seed, size))?
-            }
-            Source::Folder { listing, templates } => {
-                let names: Vec<String> = listing.classes.iter().map(|class| class.prompt.clone()).collect();
-                tokenize(&pretrained, &names, &templates)?;
-                readable(&names, &templates)?;
-                let tell = |done, total| progress(Progress::Data { done, total });
-                let LoadedFolder { task, originals, report } =
-                    folders::load(&listing, preprocess, IMAGE_MEMORY, &tell)?;
-                let originals: Box<dyn Originals> = Box::new(originals);
-                (Task { templates, ..task }, Some(originals), Some(DataReport::Folder(report)))
-            }
-            Source::Listed(source) => {
-                let (names, templates) = source.words();
-                tokenize(&pretrained, &names, templates)?;
-                readable(&names, templates)?;
-                let tell = |done, total| progress(Progress::Data { done, total });
-                let LoadedSource { task, originals, report, parts } = source.load(preprocess, &tell)?;
-                listed = Some(parts);
-                (task, Some(originals), Some(report))
-            }
-        };
+        let Images { task, resized_from, report, listed, mut notices } = loading.images(self.source)?;
+        let reference = self.reference.map(|source| loading.images(source)).transpose()?;
+        let reference = reference.map(|images| {
+            notices.extend(images.notices);
+            images.task
+        });
         let Self { identity, backend, commit, .. } = self;
         let device_kind = device_kind(&backend, spec.precision());
         Ok(Materials {
@@ -218,7 +171,9 @@ impl Inputs {
             task,
             resized_from,
             report,
+            notices,
             listed,
+            reference,
             identity,
             device_kind,
             commit,
@@ -270,11 +225,15 @@ pub struct Materials {
     /// Images and class names.
     pub task: Task,
     /// The training images before they were resized, where they are not those of `task`.
-    pub resized_from: Option<Box<dyn Originals>>,
+    pub resized_from: Option<Arc<dyn Originals>>,
     /// What was skipped or odd among images on disk.
     pub report: Option<DataReport>,
+    /// Why images are not cached, where they should have been.
+    pub notices: Vec<String>,
     /// What a protocol brings besides the task.
     pub listed: Option<ListedParts>,
+    /// Images of other classes, for what is forgotten of them.
+    pub reference: Option<Task>,
     /// Identity of the experiment.
     pub identity: String,
     /// Device kind and precision.
@@ -295,7 +254,7 @@ impl Materials {
         device: &Device,
     ) -> Result<Self, DataError> {
         let spec = experiment.spec();
-        let Models { pretrained, backbone, texts } = Models::load(spec, backend, device)?;
+        let models = Models::load(spec, backend, device)?;
         let task = Task {
             name: spec.data.task_name(),
             class_names: card.class_names.clone(),
@@ -303,18 +262,34 @@ impl Materials {
             train: LabelledImages::default(),
             tests: Vec::new(),
         };
-        Ok(Self {
+        Ok(Self::of(models, task, card.experiment.clone(), device_kind(backend, spec.precision())))
+    }
+
+    /// The same models with other images, and nothing that belongs to these.
+    pub(super) fn with_images_of(&self, task: Task) -> Self {
+        let Self { pretrained, backbone, texts, identity, device_kind, .. } = self;
+        let models =
+            Models { pretrained: pretrained.clone(), backbone: backbone.clone(), texts: texts.clone() };
+        Self::of(models, task, identity.clone(), device_kind.clone())
+    }
+
+    /// Models and a task, and nothing else that belongs to images.
+    fn of(models: Models, task: Task, identity: String, device_kind: String) -> Self {
+        let Models { pretrained, backbone, texts } = models;
+        Self {
             pretrained,
             backbone,
             texts,
             task,
             resized_from: None,
             report: None,
+            notices: Vec::new(),
             listed: None,
-            identity: card.experiment.clone(),
-            device_kind: device_kind(backend, spec.precision()),
+            reference: None,
+            identity,
+            device_kind,
             commit: None,
-        })
+        }
     }
 
     /// The training images before they were resized.
@@ -326,21 +301,4 @@ impl Materials {
     pub fn preprocess(&self) -> &Preprocess {
         self.backbone.as_ref().map_or(&self.pretrained.preprocess, |loaded| &loaded.preprocess)
     }
-}
-
-/// Resizes the world's images to what a model expects, and keeps what the training images were before; those that are
-/// made for the world take them as they are.
-fn for_model(mut task: Task, preprocess: &Preprocess) -> (Task, Option<Box<dyn Originals>>) {
-    let side = task.train.side;
-    if (preprocess.resize, preprocess.crop) == (side, side) {
-        return (task, None);
-    }
-    let resized = |images: &LabelledImages| {
-        let squares = (0..images.len()).flat_map(|index| preprocess.square(&images.rgb_image(index)).pixels);
-        LabelledImages { side: preprocess.crop, pixels: squares.collect(), labels: images.labels.clone() }
-    };
-    task.tests.iter_mut().for_each(|split| split.images = resized(&split.images));
-    let train = resized(&task.train);
-    let originals = std::mem::replace(&mut task.train, train);
-    (task, Some(Box::new(originals)))
 }

@@ -10,14 +10,17 @@ mod build_prompts;
 mod data_size;
 mod ensemble;
 mod evaluation;
+mod forgetting;
 pub mod importance;
 mod listed;
 mod materials;
 mod outcome;
 mod resumable;
+mod source;
 mod stages;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
@@ -28,15 +31,16 @@ pub use adapted_scores::{MixtureError, MixtureScores, Space, mixtures, scores};
 pub use build::method_of;
 pub use data_size::DataSize;
 pub use ensemble::EnsembleScores;
-pub use listed::{DataReport, ListedError, ListedParts};
+pub use forgetting::Forgetting;
+pub use listed::{DataReport, ListedError, ListedParts, Listings};
 pub use materials::{DataError, Inputs, Materials};
 pub use outcome::{Outcome, OutcomeError, SplitScores};
 
-use evaluation::Trained;
+use evaluation::{IN_DISTRIBUTION, Trained};
 use resumable::Earlier;
 
 use crate::adapter::{Activations, Adapter, AdapterCard, AdapterError, FORMAT};
-use crate::batches::{BatchSource, ImageSet, Sampler};
+use crate::batches::{Augmentation, BatchSource, ImageSet, Sampler};
 use crate::checkpoint::CheckpointError;
 use crate::class_texts::TextError;
 use crate::experiment::Experiment;
@@ -46,7 +50,9 @@ use crate::methods::adaptation::LowRankError;
 use crate::methods::prompts::PromptError;
 use crate::methods::{MaskError, ProbeError};
 use crate::parameters::Parameters;
+use crate::prefetched::Prefetched;
 use crate::recorder::RecordError;
+use crate::selection::{Selection, Selector};
 use crate::training::{TrainError, TrainingConfig};
 
 /// Why a run did not finish.
@@ -98,6 +104,11 @@ pub enum RunError {
     /// The linear probe has no optimum.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    /// There is nothing to choose an epoch by.
+    #[error(
+        "`training.selection` is `id-val`, and the data have neither validation images nor a split `id`; choose          another protocol, or `last`"
+    )]
+    NoValidation,
     /// Numbers could not be recorded.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -264,20 +275,36 @@ impl Run<'_> {
         let spent = work.seconds();
 
         let mut train = |method: &mut dyn Method, source: &dyn BatchSource, config: &TrainingConfig| {
-            work.train(method, source, config, control, began)
+            let selector = selector(materials, config.selection, device)?;
+            work.train(method, source, config, selector, control, began)
         };
         let (method, trained) = build_and_train(experiment, materials, device, &fixed, &mut train)?;
         let (parameters, trained_values) = (fixed.with(&trained), trained.count());
         work.recorder.timing("training", began)?;
-        let facts = method.facts(&parameters);
+        let mut facts = method.facts(&parameters);
+        facts.extend(work.selected_step.map(|step| ("selected_step", step as f64)));
         for (name, value) in &facts {
             work.recorder.fact(name, *value)?;
         }
 
-        let trained = Trained { spec: experiment.spec(), method: method.as_ref(), parameters: &parameters };
+        let spec = experiment.spec();
+        let trained = Trained { spec, method: method.as_ref(), parameters: &parameters };
         let preprocess = materials.preprocess();
         let image_set = |images| ImageSet { images, preprocess, device };
         let evaluation = trained.evaluate(materials, &image_set, &mut work.recorder, control.progress)?;
+        let reference = spec
+            .reference
+            .as_ref()
+            .and(materials.reference.as_ref())
+            .map(|task| materials.with_images_of(task.clone()));
+        let forgetting = match &reference {
+            Some(reference) => forgetting::measure(spec, &parameters, reference, &image_set)?,
+            None => Vec::new(),
+        };
+        for Forgetting { split, original, trained, .. } in &forgetting {
+            work.recorder.score(split, "accuracy", *trained)?;
+            work.recorder.score(split, "accuracy_before_training", *original)?;
+        }
         if !parameters.is_empty() {
             let config = &materials.pretrained.config;
             let card = AdapterCard {
@@ -307,11 +334,29 @@ impl Run<'_> {
         }
         let seconds = spent + began.elapsed().as_secs_f64();
         let outcome = Outcome::new(experiment, materials, evaluation, trained_values, seconds);
-        let outcome = Outcome { identity: identity.to_owned(), ..outcome.with_facts(facts) };
+        let outcome = Outcome { identity: identity.to_owned(), forgetting, ..outcome.with_facts(facts) };
         outcome.save(folder)?;
         work.checkpoints.remove()?;
         Ok(Finished { outcome, parameters })
     }
+}
+
+/// What chooses among the epochs: the validation images of a protocol, or else the held-out training images.
+fn selector<'a>(
+    materials: &'a Materials,
+    selection: Selection,
+    device: &'a Device,
+) -> Result<Option<Selector<'a>>, RunError> {
+    if selection.is_last() {
+        return Ok(None);
+    }
+    let task = &materials.task;
+    let validation = materials.listed.as_ref().map(|listed| &listed.validation);
+    let held_out = || task.test(IN_DISTRIBUTION).map(|split| &split.images);
+    let images = validation.filter(|images| !images.is_empty()).or_else(held_out);
+    let images = images.ok_or(RunError::NoValidation)?;
+    let set = ImageSet { images, preprocess: materials.preprocess(), device };
+    Ok(Some(Selector::new(set, task.class_names.len())))
 }
 
 /// How a method is trained on what an experiment describes.
@@ -337,6 +382,12 @@ fn build_and_train(
     };
     let (batch, augmentation) = (config.batch, config.augmentation.clone());
     let sampler = Sampler { images, originals: materials.originals(), seed: spec.seed, batch, augmentation };
-    let parameters = train(method.as_mut(), &sampler, config)?;
+    let parameters = match (&config.augmentation, &materials.resized_from) {
+        (Augmentation::Steps(steps), Some(originals)) => {
+            let ahead = Prefetched::new(sampler, Arc::clone(originals), steps);
+            train(method.as_mut(), &ahead, config)?
+        }
+        _ => train(method.as_mut(), &sampler, config)?,
+    };
     Ok((method, parameters))
 }

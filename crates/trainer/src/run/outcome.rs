@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EnsembleScores, Materials};
+use super::{EnsembleScores, Forgetting, Materials};
 use crate::details::{Calibration, Details};
 use crate::evaluate::Scores;
 use crate::experiment::{Experiment, RESULTS_VERSION};
@@ -84,6 +84,10 @@ pub struct Outcome {
     /// The sha256 of the run's `shots.txt`, for data under a protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampled_sha256: Option<String>,
+    /// Zero-shot accuracy on the reference set before and after training; empty without one, and for methods that have
+    /// no classifier for other classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forgetting: Vec<Forgetting>,
     /// Scores of the mixtures with the zero-shot model, in the order of the experiment's shares.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ensemble: Vec<EnsembleScores>,
@@ -118,6 +122,7 @@ impl Outcome {
             trained_values,
             seconds,
             splits: evaluation.splits,
+            forgetting: Vec::new(),
             ensemble: evaluation.ensemble,
             calibration: evaluation.calibration,
             sampled_sha256: materials.listed.as_ref().map(|listed| listed.sampled.sha256()),

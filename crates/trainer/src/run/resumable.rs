@@ -11,6 +11,7 @@ use crate::checkpoint::{Checkpoints, Found, Saved};
 use crate::method::Method;
 use crate::parameters::Parameters;
 use crate::recorder::Recorder;
+use crate::selection::Selector;
 use crate::training::{Training, TrainingConfig};
 
 /// What is left of an earlier process that worked on the same run.
@@ -19,6 +20,8 @@ pub(super) struct Earlier {
     /// The newest checkpoint that is whole.
     pub(super) saved: Option<Saved>,
     pub(super) recorder: Recorder,
+    /// The number of steps behind which the trained parameters were taken, where validation images chose.
+    pub(super) selected_step: Option<usize>,
 }
 
 impl Earlier {
@@ -42,7 +45,7 @@ impl Earlier {
             Some(saved) => Recorder::resumed(folder, saved.metrics_bytes)?,
             None => Recorder::in_folder(folder)?,
         };
-        Ok(Self { checkpoints, saved, recorder })
+        Ok(Self { checkpoints, saved, recorder, selected_step: None })
     }
 
     /// Seconds that earlier processes have spent on the run.
@@ -56,11 +59,12 @@ impl Earlier {
         method: &mut dyn Method,
         source: &dyn BatchSource,
         config: &TrainingConfig,
+        selector: Option<Selector<'_>>,
         control: &mut Control<'_>,
         began: Instant,
     ) -> Result<Parameters, RunError> {
         let spent = self.seconds();
-        let mut training = Training::new(method, source, config)?;
+        let mut training = Training::new(method, source, config)?.selecting(selector);
         if let Some(saved) = self.saved.take() {
             let done = saved.state.done;
             training = training.resume(saved.state)?;
@@ -81,6 +85,7 @@ impl Earlier {
                 return Err(RunError::Stopped { done, total });
             }
         }
+        self.selected_step = training.selected_step();
         Ok(training.finish()?)
     }
 }

@@ -39,8 +39,9 @@ fn proreg(common: &Case, device: &Device) -> FineTune {
 
 /// What 14 images make of `method`: two large batches of six, or four small ones of three, an epoch.
 fn trained(method: &mut dyn Method, config: &TrainingConfig) -> (Parameters, Vec<StepRecord>) {
-    let pixels = (0..14 * 16 * 16 * 3).map(|value| (value * 37 % 251) as u8).collect();
-    let images = LabelledImages { side: 16, pixels, labels: (0..14).map(|index| index % 5).collect() };
+    let pixels = (0..14 * 16 * 16 * 3).map(|value| (value * 37 % 251) as u8).collect::<Vec<u8>>();
+    let images =
+        LabelledImages { side: 16, pixels: pixels.into(), labels: (0..14).map(|index| index % 5).collect() };
     let (preprocess, device) = (Preprocess::clip(16), device());
     let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
     let (batch, augmentation) = (config.batch, config.augmentation.clone());

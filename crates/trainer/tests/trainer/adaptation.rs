@@ -305,8 +305,8 @@ fn a_regulariser_follows_the_original_model_unless_it_is_told_otherwise() {
 
 /// The tiny model reads images of 16 x 16 pixels.
 fn images(count: usize) -> LabelledImages {
-    let pixels = (0..count * 16 * 16 * 3).map(|value| (value * 31 % 251) as u8).collect();
-    LabelledImages { side: 16, pixels, labels: (0..count).map(|index| index % 5).collect() }
+    let pixels = (0..count * 16 * 16 * 3).map(|value| (value * 31 % 251) as u8).collect::<Vec<u8>>();
+    LabelledImages { side: 16, pixels: pixels.into(), labels: (0..count).map(|index| index % 5).collect() }
 }
 
 #[test]

@@ -163,6 +163,7 @@ fn config(batch: usize) -> TrainingConfig {
         augmentation: Augmentation::None,
         schedule: Schedule { warmup: 0.0, rise: Warmup::FromZero, decay: Decay::Cosine, pace: Pace::Step },
         aggregation: None,
+        selection: Default::default(),
         groups: Default::default(),
         optimiser: Rule::Sgd { momentum: 0.9, nesterov: true },
     }

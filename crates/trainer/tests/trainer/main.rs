@@ -16,6 +16,7 @@ mod originals;
 mod precision;
 mod prompts;
 mod savings;
+mod selection;
 mod simclr;
 mod support;
 mod world_backbone;

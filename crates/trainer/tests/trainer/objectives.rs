@@ -90,8 +90,9 @@ fn the_spring_is_slack_at_the_start_and_pulls_back_after() {
 fn a_cached_teacher_says_what_the_teacher_says() {
     let (common, device) = (Case::open("common"), device());
     let clip = tiny_clip(&common, &device);
-    let pixels = (0..12 * 16 * 16 * 3).map(|value| (value * 37 % 251) as u8).collect();
-    let images = LabelledImages { side: 16, pixels, labels: (0..12).map(|index| index % 5).collect() };
+    let pixels = (0..12 * 16 * 16 * 3).map(|value| (value * 37 % 251) as u8).collect::<Vec<u8>>();
+    let images =
+        LabelledImages { side: 16, pixels: pixels.into(), labels: (0..12).map(|index| index % 5).collect() };
     let preprocess = Preprocess::clip(16);
     let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
     let sampler =

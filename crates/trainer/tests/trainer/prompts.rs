@@ -166,8 +166,9 @@ fn terms_of_promptsrc_can_be_switched_off_one_by_one() {
 #[test]
 fn image_features_that_are_kept_change_nothing() {
     let setting = Setting::new();
-    let pixels = (0..12 * 16 * 16 * 3).map(|value| (value * 37 % 251) as u8).collect();
-    let images = LabelledImages { side: 16, pixels, labels: (0..12).map(|index| index % 5).collect() };
+    let pixels = (0..12 * 16 * 16 * 3).map(|value| (value * 37 % 251) as u8).collect::<Vec<u8>>();
+    let images =
+        LabelledImages { side: 16, pixels: pixels.into(), labels: (0..12).map(|index| index % 5).collect() };
     let (preprocess, device) = (Preprocess::clip(16), device());
     let set = ImageSet { images: &images, preprocess: &preprocess, device: &device };
     let sampler =

@@ -180,7 +180,11 @@ fn decoded(chunk: Vec<Result<PathBuf, String>>, preprocess: &Preprocess) -> Deco
     }
     // The labels are not looked at.
     let labels = vec![0; paths.len()];
-    Decoded { paths, images: LabelledImages { side: preprocess.crop, pixels, labels }, unreadable }
+    Decoded {
+        paths,
+        images: LabelledImages { side: preprocess.crop, pixels: pixels.into(), labels },
+        unreadable,
+    }
 }
 
 /// Whether anybody still reads what is written.

@@ -181,18 +181,21 @@ fn over_the_memory_budget() {
     let folder = Folder::with_classes(&["cat"], 5);
     let listing = folder.scan();
     let needed = 10 * 8 * 8 * 3;
-    let load = |allowed| load(&listing, &Preprocess::clip(8), allowed, &|_, _| panic!("decoded an image"));
-    let error = load(needed - 1).unwrap_err();
-    says(&error, &["10 images at 8x8", "1920 bytes", "1919 are allowed"]);
-    assert!(listing.check_memory(8, needed).is_ok());
-    assert!(listing.check_memory(usize::MAX, u64::MAX).is_err());
+    let nothing_decoded = |_, _| panic!("decoded an image");
+    let with = |memory: u64, side: usize, progress: &(dyn Fn(usize, usize) + Sync)| {
+        load(&listing, &Preprocess::clip(side), &SquareStore::in_memory(memory), progress)
+    };
+    let error = with(needed - 1, 8, &nothing_decoded).unwrap_err();
+    says(&error, &["10 images of 8 x 8", "1920 bytes", "1919 are allowed", "0 in a cache"]);
+    assert!(with(needed, 8, &|_, _| {}).is_ok());
+    assert!(with(u64::MAX, usize::MAX, &nothing_decoded).is_err());
 }
 
 #[test]
 fn preprocessing_that_makes_no_sense() {
     let folder = Folder::with_classes(&["cat"], 2);
     let preprocess = Preprocess { crop: 0, ..Preprocess::clip(8) };
-    let error = load(&folder.scan(), &preprocess, 1 << 20, &|_, _| {}).unwrap_err();
+    let error = load(&folder.scan(), &preprocess, &SquareStore::in_memory(1 << 20), &|_, _| {}).unwrap_err();
     says(&error, &["`crop` is 0 pixels"]);
 }
 

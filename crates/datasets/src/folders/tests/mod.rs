@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::{FolderError, FolderListing, FolderReport, FolderRequest, LoadedFolder, load, scan};
 use crate::Task;
+use crate::loader::SquareStore;
 
 /// A folder that is deleted when the test ends.
 struct Folder(TempDir);
@@ -94,7 +95,7 @@ fn png(path: &Path) -> Vec<u8> {
 }
 
 fn load_all(listing: &FolderListing) -> Result<LoadedFolder, FolderError> {
-    load(listing, &Preprocess::clip(8), 1 << 20, &|_, _| {})
+    load(listing, &Preprocess::clip(8), &SquareStore::in_memory(1 << 20), &|_, _| {})
 }
 
 /// Relative paths of the files of a split.

@@ -5,24 +5,22 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use rayon::prelude::*;
-use regulus_images::Preprocess;
+use regulus_images::{DecodeError, Preprocess};
 
 use super::layout::{Key, Layout, Row, Table};
 use super::map::MappedFile;
 use super::stamp::Stamp;
-use super::{CacheError, CacheReport};
-use crate::loader::gate::Gate;
+use super::{CacheError, CacheReport, bits_of};
 use crate::loader::pipeline::Pipeline;
-use crate::loader::stages::Stages;
-use crate::loader::{Source, View, Workers};
+use crate::loader::{FaultCause, ImageFault, Source, Workers};
 
 /// Bytes of squares that are decoded before they are written.
 const AT_ONCE: usize = 16 << 20;
-/// Bytes of originals that are decoded at the same time.
-const ORIGINALS: u64 = 256 << 20;
+
+/// Told how many images more are done.
+pub type Tick<'a> = &'a (dyn Fn(usize) + Sync);
 
 /// Opens the file at `path`, or builds it.
 pub(super) fn up_to_date(
@@ -32,6 +30,7 @@ pub(super) fn up_to_date(
     layout: &Layout,
     key: &Key,
     workers: &Workers,
+    tick: Tick<'_>,
 ) -> Result<(Opened, CacheReport), CacheError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(CacheError::io("make the folder", folder))?;
@@ -41,6 +40,7 @@ pub(super) fn up_to_date(
         (0..layout.stored).into_par_iter().map(stamp).collect::<Vec<_>>()
     });
     if let Some(done) = current(path, source.len(), layout, key, &stamps) {
+        tick(source.len());
         return Ok(done);
     }
     let lock = beside(path, "lock");
@@ -50,21 +50,15 @@ pub(super) fn up_to_date(
     held.lock().map_err(CacheError::io("lock", &lock))?;
     // Another process may have built it meanwhile.
     if let Some(done) = current(path, source.len(), layout, key, &stamps) {
+        tick(source.len());
         return Ok(done);
     }
     let partial = beside(path, "part");
     let (table, mut report) = {
         let old = Opened::unchanged(path, key, &stamps);
-        let pipeline = Pipeline {
-            source: Arc::clone(source),
-            preprocess: preprocess.clone(),
-            view: View::Square,
-            cache: None,
-            gate: Gate::new(ORIGINALS),
-            stages: Stages::default(),
-            stopped: AtomicBool::new(false),
-        };
-        let built = workers.install(|| write(&partial, &pipeline, layout, key, &stamps, old.as_ref()));
+        let pipeline = Pipeline::of_squares(source, preprocess);
+        let store = Store { pipeline: &pipeline, stamps: &stamps, old: old.as_ref() };
+        let built = workers.install(|| store.write(&partial, layout, key, tick));
         built
             .inspect_err(|_| drop(std::fs::remove_file(&partial)))
             .map_err(CacheError::io("write", &partial))?
@@ -138,81 +132,88 @@ impl Opened {
 enum Outcome {
     Kept(Row),
     Decoded(Row),
-    /// The file has changed a moment ago: the square is not stored.
+    /// The file has changed a moment ago, or cannot be read now: the square is not stored.
     Unsettled,
     Fault(Row),
 }
 
-/// Writes a whole file, in parallel on the current pool.
-fn write(
-    path: &Path,
-    pipeline: &Pipeline,
-    layout: &Layout,
-    key: &Key,
-    stamps: &[Option<Stamp>],
-    old: Option<&Opened>,
-) -> io::Result<(Table, CacheReport)> {
-    let beyond = || io::Error::other("the file would be too long");
-    let mut table = Table::empty(*layout);
-    let mut report = CacheReport::default();
-    let mut file = File::create(path)?;
-    file.set_len(layout.length().ok_or_else(beyond)?)?;
-    file.seek(SeekFrom::Start(layout.start().ok_or_else(beyond)?))?;
-    let at_once = (AT_ONCE / layout.square.max(1)).max(1);
-    let mut squares = vec![0; at_once.min(layout.stored) * layout.square];
-    for first in (0..layout.stored).step_by(at_once) {
-        let count = at_once.min(layout.stored - first);
-        let squares = &mut squares[..count * layout.square];
-        let outcomes: Vec<Outcome> = squares
-            .par_chunks_exact_mut(layout.square)
-            .enumerate()
-            .with_max_len(1)
-            .map(|(at, out)| {
-                let index = first + at;
-                store(pipeline, index, stamps.get(index).copied().flatten(), old, out)
-            })
-            .collect();
-        for (row, outcome) in table.rows[first..].iter_mut().zip(outcomes) {
-            match outcome {
-                Outcome::Kept(kept) => (*row, report.kept) = (Some(kept), report.kept + 1),
-                Outcome::Decoded(decoded) => (*row, report.decoded) = (Some(decoded), report.decoded + 1),
-                Outcome::Fault(fault) => (*row, report.faults) = (Some(fault), report.faults + 1),
-                Outcome::Unsettled => {}
-            }
-        }
-        file.write_all(squares)?;
-    }
-    report.cached = report.kept + report.decoded;
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&table.write(key))?;
-    file.sync_all()?;
-    Ok((table, report))
+/// What a file is made of.
+struct Store<'a> {
+    pipeline: &'a Pipeline,
+    stamps: &'a [Option<Stamp>],
+    old: Option<&'a Opened>,
 }
 
-/// Writes the square of image `index` to `out`.
-fn store(
-    pipeline: &Pipeline,
-    index: usize,
-    stamp: Option<Stamp>,
-    old: Option<&Opened>,
-    out: &mut [u8],
-) -> Outcome {
-    let Some(stamp) = stamp else { return Outcome::Unsettled };
-    if let Some(old) = old {
-        let row = old.table.rows.get(index).copied().flatten();
-        if let Some(row @ Row { sum: None, .. }) = row {
-            return Outcome::Fault(row);
+impl Store<'_> {
+    /// Writes a whole file, in parallel on the current pool.
+    fn write(
+        &self,
+        path: &Path,
+        layout: &Layout,
+        key: &Key,
+        tick: Tick<'_>,
+    ) -> io::Result<(Table, CacheReport)> {
+        let beyond = || io::Error::other("the file would be too long");
+        let mut table = Table::empty(*layout);
+        let mut report = CacheReport::default();
+        let mut file = File::create(path)?;
+        file.set_len(layout.length().ok_or_else(beyond)?)?;
+        file.seek(SeekFrom::Start(layout.start().ok_or_else(beyond)?))?;
+        let at_once = (AT_ONCE / layout.square.max(1)).max(1);
+        let mut squares = vec![0; at_once.min(layout.stored) * layout.square];
+        for first in (0..layout.stored).step_by(at_once) {
+            let count = at_once.min(layout.stored - first);
+            let squares = &mut squares[..count * layout.square];
+            let outcomes: Vec<Outcome> = squares
+                .par_chunks_exact_mut(layout.square)
+                .enumerate()
+                .with_max_len(1)
+                .map(|(at, out)| {
+                    let outcome = self.square(first + at, out);
+                    tick(1);
+                    outcome
+                })
+                .collect();
+            for (row, outcome) in table.rows[first..].iter_mut().zip(outcomes) {
+                match outcome {
+                    Outcome::Kept(kept) => (*row, report.kept) = (Some(kept), report.kept + 1),
+                    Outcome::Decoded(decoded) => (*row, report.decoded) = (Some(decoded), report.decoded + 1),
+                    Outcome::Fault(fault) => (*row, report.faults) = (Some(fault), report.faults + 1),
+                    Outcome::Unsettled => {}
+                }
+            }
+            file.write_all(squares)?;
         }
-        if let (Some(row), Some(square)) = (row, old.square(index)) {
-            out.copy_from_slice(square);
-            return Outcome::Kept(row);
-        }
+        report.cached = report.kept + report.decoded;
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&table.write(key))?;
+        file.sync_all()?;
+        Ok((table, report))
     }
-    match pipeline.square(index) {
-        Ok(square) if square.pixels.len() == out.len() => {
-            out.copy_from_slice(&square.pixels);
-            Outcome::Decoded(Row { stamp, sum: Some(crc32fast::hash(out)) })
+
+    /// Writes the square of image `index` to `out`.
+    fn square(&self, index: usize, out: &mut [u8]) -> Outcome {
+        let Some(stamp) = self.stamps.get(index).copied().flatten() else { return Outcome::Unsettled };
+        if let Some(old) = self.old {
+            let row = old.table.rows.get(index).copied().flatten();
+            if let Some(row @ Row { sum: None, .. }) = row {
+                return Outcome::Fault(row);
+            }
+            if let (Some(row), Some(square)) = (row, old.square(index)) {
+                out.copy_from_slice(square);
+                return Outcome::Kept(row);
+            }
         }
-        _ => Outcome::Fault(Row { stamp, sum: None }),
+        match self.pipeline.square(index, out) {
+            Ok(oddities) => {
+                let (sum, oddities) = (Some(crc32fast::hash(out)), bits_of(&oddities));
+                Outcome::Decoded(Row { stamp, sum, oddities })
+            }
+            // It may be readable the next time.
+            Err(ImageFault { cause: FaultCause::Decode(DecodeError::Unreadable(_)), .. }) => {
+                Outcome::Unsettled
+            }
+            Err(_) => Outcome::Fault(Row { stamp, sum: None, oddities: 0 }),
+        }
     }
 }

@@ -7,7 +7,7 @@
 //! | 8, 8 | images of the source; the first `stored` of them have a row and room for a square |
 //! | 32, 32 | digest of the preprocessing; digest of the list of images |
 //! | 4, 4 | CRC-32 of the rows; CRC-32 of all bytes before |
-//! | 24 each | rows: size and modification time (nanoseconds since 1970) of the image's file, CRC-32 of the square; 1 if it is there, 2 if the image could not be decoded |
+//! | 24 each | rows: size and modification time (nanoseconds since 1970) of the image's file, CRC-32 of the square; two bytes: 1 if it is there, 2 if the image could not be decoded; two bytes: what is odd about the file, a bit each |
 //! | | zeros up to a multiple of 4096 |
 //! | side * side * 3 each | squares |
 
@@ -83,6 +83,8 @@ pub(super) struct Row {
     pub stamp: Stamp,
     /// CRC-32 of the square; `None` for an image that could not be decoded.
     pub sum: Option<u32>,
+    /// What is odd about the file: bit `n` for the oddity number `n`.
+    pub oddities: u16,
 }
 
 /// The rows of a file.
@@ -105,8 +107,9 @@ impl Table {
             rows.extend(stamp.size.to_le_bytes());
             rows.extend(stamp.modified.to_le_bytes());
             rows.extend(row.and_then(|row| row.sum).unwrap_or(0).to_le_bytes());
-            let state: u32 = row.map_or(0, |row| if row.sum.is_some() { 1 } else { 2 });
+            let state: u16 = row.map_or(0, |row| if row.sum.is_some() { 1 } else { 2 });
             rows.extend(state.to_le_bytes());
+            rows.extend(row.map_or(0, |row| row.oddities).to_le_bytes());
         }
         let mut bytes = Vec::with_capacity(HEADER + rows.len());
         bytes.extend(MAGIC);
@@ -151,9 +154,10 @@ impl Table {
         let rows = rows.as_chunks::<ROW>().0.iter().map(|row| {
             let stamp = Stamp { size: number_of::<8>(row, 0)?, modified: number_of::<8>(row, 8)? };
             let sum = u32::try_from(number_of::<4>(row, 16)?).ok()?;
-            match number_of::<4>(row, 20)? {
-                1 => Some(Row { stamp, sum: Some(sum) }),
-                2 => Some(Row { stamp, sum: None }),
+            let oddities = u16::try_from(number_of::<2>(row, 22)?).ok()?;
+            match number_of::<2>(row, 20)? {
+                1 => Some(Row { stamp, sum: Some(sum), oddities }),
+                2 => Some(Row { stamp, sum: None, oddities }),
                 _ => None,
             }
         });
@@ -199,8 +203,8 @@ mod tests {
         let key = Key { side: 1, images: 300, pixels: [1; 32], listing: [2; 32] };
         let layout = Layout { stored: 200, square: 3 };
         let mut table = Table::empty(layout);
-        table.rows[7] = Some(Row { stamp: Stamp { size: 5, modified: u64::MAX }, sum: Some(9) });
-        table.rows[8] = Some(Row { stamp: Stamp { size: 6, modified: 7 }, sum: None });
+        table.rows[7] = Some(Row { stamp: Stamp { size: 5, modified: u64::MAX }, sum: Some(9), oddities: 5 });
+        table.rows[8] = Some(Row { stamp: Stamp { size: 6, modified: 7 }, sum: None, oddities: 0 });
         let mut bytes = table.write(&key);
         bytes.resize(layout.length().unwrap() as usize, 4);
         assert_eq!(Table::read(&bytes, &key), Some(table.clone()));

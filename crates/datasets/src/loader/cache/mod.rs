@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use regulus_images::{Filter, PassOrder, Preprocess, PreprocessError};
+use regulus_images::{Filter, Oddity, PassOrder, Preprocess, PreprocessError};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{Source, Workers};
-pub use folder::default_folder;
+pub use build::Tick;
+pub use folder::{CacheFolder, default_folder};
 
 use build::Opened;
 use layout::{Key, Layout, Table};
@@ -109,7 +110,8 @@ impl SquareCache {
     /// The file belongs to this list of images and this preprocessing; one of another list, or a damaged one, is built
     /// anew. Images whose files have another size or modification time than when they were decoded are decoded again.
     /// A file takes at most `budget` bytes: where not all squares fit, those of the first images are cached. Decoding
-    /// runs on `workers`. If another process is building the file, this one waits for it.
+    /// runs on `workers`. If another process is building the file, this one waits for it. `tick` is told of images that
+    /// are done.
     ///
     /// # Errors
     /// [`CacheError`].
@@ -119,6 +121,7 @@ impl SquareCache {
         preprocess: &Preprocess,
         budget: u64,
         workers: &Workers,
+        tick: Tick<'_>,
     ) -> Result<(Self, CacheReport), CacheError> {
         preprocess.check()?;
         let layout = Layout::within(budget, preprocess.crop, source.len())?;
@@ -129,7 +132,7 @@ impl SquareCache {
             listing: listing_digest(&**source),
         };
         let (Opened { file, table }, report) =
-            build::up_to_date(path, source, preprocess, &layout, &key, workers)?;
+            build::up_to_date(path, source, preprocess, &layout, &key, workers, tick)?;
         let (path, source, pixels) = (path.to_path_buf(), Arc::clone(source), key.pixels);
         Ok((Self { path, file, table, source, pixels, damaged: AtomicUsize::new(0) }, report))
     }
@@ -155,10 +158,58 @@ impl SquareCache {
         None
     }
 
+    /// What the cache has of image `index`; a square is checked against its sum.
+    pub(crate) fn state(&self, index: usize) -> Cached {
+        match self.table.rows.get(index).copied().flatten() {
+            Some(layout::Row { sum: None, .. }) => Cached::Undecodable,
+            Some(layout::Row { oddities, .. }) if self.square(index).is_some() => {
+                Cached::Square(oddities_of(oddities))
+            }
+            _ => Cached::Absent,
+        }
+    }
+
+    /// The square of an image whose [`state`](Self::state) has been checked.
+    pub(crate) fn checked_square(&self, index: usize) -> &[u8] {
+        self.table.square(self.file.bytes(), index).map_or(&[], |(bytes, _)| bytes)
+    }
+
+    /// The name of the cache file of one list of images, whatever else is cached under `name`.
+    pub(crate) fn file_name_of(name: &str, source: &dyn Source, preprocess: &Preprocess) -> String {
+        let list: String = listing_digest(source).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self::file_name(&format!("{name}-{list}"), preprocess)
+    }
+
+    /// Bytes of a file with the squares of `images` images; `None` beyond what a file can hold.
+    pub fn length(images: usize, side: usize) -> Option<u64> {
+        let square = side.checked_mul(side)?.checked_mul(3)?;
+        Layout { stored: images, square }.length()
+    }
+
     /// How often a damaged square was found.
     pub fn damaged(&self) -> usize {
         self.damaged.load(Ordering::Relaxed)
     }
+}
+
+/// What a cache has of an image.
+pub(crate) enum Cached {
+    /// An undamaged square, and what is odd about its original.
+    Square(Vec<Oddity>),
+    /// The image could not be decoded.
+    Undecodable,
+    /// Nothing.
+    Absent,
+}
+
+fn bits_of(oddities: &[Oddity]) -> u16 {
+    let numbered = Oddity::ALL.iter().enumerate();
+    numbered.filter(|(_, oddity)| oddities.contains(oddity)).fold(0, |bits, (number, _)| bits | 1 << number)
+}
+
+fn oddities_of(bits: u16) -> Vec<Oddity> {
+    let numbered = Oddity::ALL.into_iter().enumerate();
+    numbered.filter(|(number, _)| bits >> number & 1 == 1).map(|(_, oddity)| oddity).collect()
 }
 
 /// Raised when the same file and preprocessing give other pixels than before.

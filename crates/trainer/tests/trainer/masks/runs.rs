@@ -38,6 +38,8 @@ fn materials(residual: bool, device: &Device) -> Materials {
         texts: ClassTexts::Clip,
         task: base_to_novel_task(3, TestSize { images: 20, set: TestSet::Development }),
         resized_from: None,
+        notices: Vec::new(),
+        reference: None,
         report: None,
         listed: None,
         identity: "test".into(),

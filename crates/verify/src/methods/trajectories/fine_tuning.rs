@@ -65,6 +65,7 @@ pub(super) fn run(
         },
         optimiser: Rule::HfAdamW(Moments { beta1, beta2, epsilon: notes.number("eps")? }),
         aggregation: None,
+        selection: Default::default(),
         groups: Default::default(),
     };
     let outcome = trained(checks, notes, start, &mut method, &config)?;

@@ -42,6 +42,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         schedule: Schedule { warmup: 0.0, rise: Warmup::FromZero, decay: Decay::Cosine, pace: Pace::Epoch },
         optimiser: Rule::Sgd { momentum: MOMENTUM, nesterov: false },
         aggregation: None,
+        selection: Default::default(),
         groups: Default::default(),
     };
     let outcome = trained(checks, notes, start, &mut probe, &config)?;

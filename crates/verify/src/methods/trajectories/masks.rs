@@ -78,6 +78,7 @@ pub(super) fn run(checks: &mut Checks<'_>, notes: &Notes, start: &Start) -> Resu
         },
         optimiser: Rule::Adam(Moments { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }),
         aggregation: None,
+        selection: Default::default(),
         groups: Default::default(),
     };
     let outcome = stepped(&mut method, &start.batches()?, &config)?;

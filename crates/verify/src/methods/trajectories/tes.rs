@@ -160,6 +160,7 @@ fn config(notes: &Notes, io: &Recorded) -> Result<TrainingConfig, CaseError> {
         augmentation: Augmentation::None,
         schedule: Schedule { warmup: 0.0, rise: Warmup::FromZero, decay: Decay::Cosine, pace: Pace::Step },
         aggregation: None,
+        selection: Default::default(),
         groups: Default::default(),
         optimiser: Rule::Sgd { momentum: notes.number("momentum")?, nesterov: notes.flag("nesterov")? },
     })

@@ -222,6 +222,7 @@ fn training(checks: &Checks<'_>, notes: &Notes, kind: Kind) -> Result<TrainingCo
         },
         optimiser: Rule::Sgd { momentum: MOMENTUM, nesterov: false },
         aggregation,
+        selection: Default::default(),
         groups: Default::default(),
     })
 }

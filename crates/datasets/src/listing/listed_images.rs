@@ -1,13 +1,14 @@
-//! The originals of listed images: files are decoded, records of CIFAR archives are read where they lie.
+//! Listed images as a source: files are read, records of CIFAR archives are read where they lie.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use regulus_images::{DecodeError, FileError, RgbImage, decode_file};
+use regulus_images::{DecodeError, RgbImage, read_file};
 
 use super::Images;
-use crate::Originals;
+use crate::Source;
+use crate::loader::{Original, Place, absent};
 
 /// Width and height of the images in CIFAR archives, in pixels.
 const RECORD_SIDE: usize = 32;
@@ -21,18 +22,23 @@ pub struct ListedImages {
     pub images: Images,
 }
 
-impl Originals for ListedImages {
-    fn original(&self, index: usize) -> Result<RgbImage, FileError> {
-        let Some(image) = self.images.get(index) else {
-            let cause = io::Error::new(io::ErrorKind::NotFound, format!("no image {index} in the list"));
-            return Err(FileError { path: self.root.clone(), cause: DecodeError::Unreadable(cause) });
-        };
+impl Source for ListedImages {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn read(&self, index: usize) -> Result<Original, DecodeError> {
+        let image = self.images.get(index).ok_or_else(|| absent(index))?;
         let path = self.root.join(image.path());
         match image.offset {
-            None => decode_file(&path).map(|decoded| decoded.image),
-            Some(offset) => record(&path, offset)
-                .map_err(|cause| FileError { path, cause: DecodeError::Unreadable(cause) }),
+            None => read_file(&path).map(Original::Encoded),
+            Some(offset) => record(&path, offset).map(Original::Pixels).map_err(DecodeError::Unreadable),
         }
+    }
+
+    fn place(&self, index: usize) -> Place {
+        let Some(image) = self.images.get(index) else { return Place::file(&self.root) };
+        Place { path: self.root.join(image.path()), entry: image.entry(), offset: image.offset.unwrap_or(0) }
     }
 }
 
