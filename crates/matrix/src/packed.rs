@@ -4,7 +4,7 @@ use crate::bf16::Tiles;
 use crate::blocks::{self, Engine, PANEL};
 use crate::lines::Line;
 use crate::operand::Operand;
-use crate::portable;
+use crate::portable::Values;
 use crate::{Kernels, Matrix, Precision, Threads};
 
 #[cfg(target_arch = "x86_64")]
@@ -24,8 +24,8 @@ pub struct Packed {
 /// What the kernels of a packed operand read.
 #[derive(Debug, Clone)]
 pub(crate) enum Contents {
-    /// A copy without gaps, transposed or not.
-    Values { values: Vec<f32>, transposed: bool },
+    /// A copy for the `gemm` crate.
+    Values(Values),
     /// Panels of f32.
     #[cfg(target_arch = "x86_64")]
     Panels { lines: Vec<Line>, engine: Avx512 },
@@ -63,7 +63,7 @@ impl Packed {
             Some(bits) => Operand::masked_right(matrix, bits),
         };
         let contents = match precision {
-            Precision::F32 => Self::f32_contents(matrix, bits, &operand, kernels),
+            Precision::F32 => Self::f32_contents(matrix, &operand, kernels),
             Precision::Bf16x3 | Precision::Bf16 => {
                 let engine = Tiles::new(precision == Precision::Bf16x3, kernels);
                 Contents::Tiles { lines: panels(engine, &operand), engine }
@@ -72,16 +72,13 @@ impl Packed {
         Self { rows: matrix.rows(), columns: matrix.columns(), precision, contents }
     }
 
-    fn f32_contents(matrix: Matrix, bits: Option<&[u64]>, operand: &Operand, kernels: Kernels) -> Contents {
+    fn f32_contents(matrix: Matrix, operand: &Operand, kernels: Kernels) -> Contents {
         #[cfg(target_arch = "x86_64")]
         if let (Kernels::Native, Some(engine)) = (kernels, Avx512::detect()) {
             return Contents::Panels { lines: panels(engine, operand), engine };
         }
-        let _ = (operand, kernels);
-        Contents::Values {
-            values: portable::copy(matrix, bits, Threads::Pool),
-            transposed: matrix.is_transposed(),
-        }
+        let _ = kernels;
+        Contents::Values(Values::copy(matrix, operand, Threads::Pool))
     }
 
     /// The number of rows of the operand.
@@ -102,7 +99,7 @@ impl Packed {
     /// The memory that its values occupy, in bytes.
     pub fn bytes(&self) -> usize {
         match &self.contents {
-            Contents::Values { values, .. } => size_of_val(values.as_slice()),
+            Contents::Values(values) => values.bytes(),
             #[cfg(target_arch = "x86_64")]
             Contents::Panels { lines, .. } => size_of_val(lines.as_slice()),
             Contents::Tiles { lines, .. } => size_of_val(lines.as_slice()),

@@ -3,11 +3,39 @@
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+use crate::operand::Operand;
 use crate::{Matrix, MatrixMut, Settings, Threads};
 
+/// Whether the columns of a matrix are stored one after the other, if its rows are not; nothing for a matrix that
+/// lies in neither way, or in both.
+fn by_columns(matrix: Matrix) -> Option<bool> {
+    let vector = matrix.rows() == 1 || matrix.columns() == 1;
+    match (matrix.row_stride() == 1, matrix.column_stride() == 1) {
+        (true, false) if !vector => Some(true),
+        (false, true) if !vector => Some(false),
+        _ => None,
+    }
+}
+
 /// The product of `a` and `b`, whose shapes agree with `out`.
+///
+/// The `gemm` crate has several ways to sum, and chooses by strides. So that a packed copy gives the same bits, a
+/// right-hand side that its copy could not resemble is copied here as well.
+pub(crate) fn product(out: MatrixMut, a: Matrix, b: Matrix, settings: &Settings) {
+    if by_columns(b).is_some() {
+        return call(out, a, b, settings);
+    }
+    let copy = Values::copy(b, &Operand::right(b), settings.threads);
+    call(out, a, copy.matrix(), settings);
+}
+
+/// The product of `a` and a copy.
+pub(crate) fn product_packed(out: MatrixMut, a: Matrix, b: &Values, settings: &Settings) {
+    call(out, a, b.matrix(), settings);
+}
+
 #[allow(unsafe_code)]
-pub(crate) fn product(mut out: MatrixMut, a: Matrix, b: Matrix, settings: &Settings) {
+fn call(mut out: MatrixMut, a: Matrix, b: Matrix, settings: &Settings) {
     assert!(
         a.columns() == b.rows() && out.rows() == a.rows() && out.columns() == b.columns(),
         "the shapes of the matrices do not agree"
@@ -58,25 +86,44 @@ pub(crate) fn finish(mut out: MatrixMut, first: usize, settings: &Settings) {
     }
 }
 
-/// The values of a matrix in its order of storage without gaps, and zeros where the mask has no bit.
-pub(crate) fn copy(matrix: Matrix, keep: Option<&[u64]>, threads: Threads) -> Vec<f32> {
-    let stored = if matrix.is_transposed() { matrix.transposed() } else { matrix };
-    let width = stored.columns();
-    let mut values = vec![0.0; stored.rows() * width];
-    if width == 0 {
-        return values;
-    }
-    let fill = |(row, into): (usize, &mut [f32])| {
-        for (column, into) in into.iter_mut().enumerate() {
-            let bit = row * width + column;
-            if keep.is_none_or(|words| words[bit / 64] >> (bit % 64) & 1 == 1) {
-                *into = stored.values()[row * stored.row_stride() + column * stored.column_stride()];
+/// A copy of a matrix without gaps.
+#[derive(Debug, Clone)]
+pub(crate) struct Values {
+    values: Vec<f32>,
+    rows: usize,
+    columns: usize,
+    by_columns: bool,
+}
+
+impl Values {
+    /// Copies a matrix as `operand` has it: with zeros where its mask says so.
+    pub(crate) fn copy(matrix: Matrix, operand: &Operand, threads: Threads) -> Self {
+        let (rows, columns) = (matrix.rows(), matrix.columns());
+        let by_columns = by_columns(matrix).unwrap_or(false);
+        let mut values = vec![0.0; rows * columns];
+        let width = if by_columns { rows } else { columns };
+        let fill = |(line, into): (usize, &mut [f32])| {
+            for (i, into) in into.iter_mut().enumerate() {
+                *into = if by_columns { operand.value(line, i) } else { operand.value(i, line) };
             }
+        };
+        match threads {
+            Threads::This => values.chunks_exact_mut(width.max(1)).enumerate().for_each(fill),
+            Threads::Pool => values.par_chunks_exact_mut(width.max(1)).enumerate().for_each(fill),
         }
-    };
-    match threads {
-        Threads::This => values.chunks_exact_mut(width).enumerate().for_each(fill),
-        Threads::Pool => values.par_chunks_exact_mut(width).enumerate().for_each(fill),
+        Self { values, rows, columns, by_columns }
     }
-    values
+
+    fn matrix(&self) -> Matrix<'_> {
+        if self.by_columns {
+            Matrix::new(&self.values, self.columns, self.rows, self.rows).transposed()
+        } else {
+            Matrix::new(&self.values, self.rows, self.columns, self.columns)
+        }
+    }
+
+    /// The memory of the values.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(self.values.as_slice())
+    }
 }

@@ -12,11 +12,10 @@ pub enum Precision {
     #[default]
     F32,
     /// Each value is the sum of two bf16 parts, `x = hi + lo`; the product is `hi hi + hi lo + lo hi`.
-    /// What the parts and the missing `lo lo` leave out is at most `3 · 2⁻¹⁸` of each term, and the sums add
-    /// what f32 sums of `3 k` terms add: error at most `(2⁻¹⁶ + (3 k + 4) 2⁻²⁴) Σ|a||b|`.
+    /// The missing `lo lo` and what two parts leave out of both values are at most `2⁻¹⁶` of a term each, and the
+    /// sums add what f32 sums of `3 k` terms add: error at most `(3 · 2⁻¹⁶ + (3 k + 4) 2⁻²⁴) Σ|a||b|`.
     Bf16x3,
-    /// Each value is rounded to bf16, eight significant bits: error at most
-    /// `(2⁻⁸ + 2⁻¹⁸ + (k + 4) 2⁻²³) Σ|a||b|`.
+    /// Each value is rounded to bf16, eight significant bits: error at most `(2⁻⁷ + (k + 4) 2⁻²⁴) Σ|a||b|`.
     Bf16,
 }
 

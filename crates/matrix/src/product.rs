@@ -47,13 +47,7 @@ pub fn product_packed(mut out: MatrixMut, a: Matrix, b: &Packed, settings: &Sett
     }
     let rows = Operand::left(a);
     match &b.contents {
-        Contents::Values { values, transposed: false } => {
-            portable::product(out, a, Matrix::new(values, b.rows(), b.columns(), b.columns()), settings);
-        }
-        Contents::Values { values, transposed: true } => {
-            let stored = Matrix::new(values, b.columns(), b.rows(), b.rows());
-            portable::product(out, a, stored.transposed(), settings);
-        }
+        Contents::Values(values) => portable::product_packed(out, a, values, settings),
         #[cfg(target_arch = "x86_64")]
         Contents::Panels { lines, engine } => {
             blocks::product(*engine, out, &rows, Columns::Packed(lines), settings);
