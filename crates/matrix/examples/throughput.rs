@@ -1,5 +1,6 @@
 //! Times products of the sizes of a vision transformer (ViT-B/16, batches of 8 images) by turns: `gemm` crate, own
-//! f32, split bf16, bf16; packed before and not. Prints GFLOP/s by the median over many rounds.
+//! f32, split bf16, bf16; packed before and not. Prints GFLOP/s in the
+//! best and in the median of many rounds.
 //!
 //! Arguments: the number of threads (default 2), the number of rounds (default 31), a part of a shape's name.
 
@@ -110,9 +111,10 @@ fn measure(shape: &Shape, rounds: usize) {
         }
     }
     let work = 2e-9 * (shape.rows * shape.columns * shape.depth) as f64;
-    let rates = times.map(|mut times| {
+    for times in &mut times {
         times.sort_by(f64::total_cmp);
-        format!("{:12.0}", work / times[times.len() / 2])
-    });
-    println!("{:24} {}", shape.name, rates.concat());
+    }
+    let rates = |place: usize| times.each_ref().map(|times| format!("{:12.0}", work / times[place])).concat();
+    println!("{:24} {}", shape.name, rates(0));
+    println!("{:24} {}", "                  median", rates(rounds / 2));
 }
