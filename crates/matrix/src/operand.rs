@@ -21,6 +21,17 @@ pub(crate) enum Order {
     Scattered,
 }
 
+/// Up to 16 runs of up to 16 adjacent values each.
+#[derive(Debug)]
+pub(crate) struct Runs<'a> {
+    /// The values from the first run's start to the last one's end.
+    pub(crate) values: &'a [f32],
+    /// From the start of a run to that of the next one.
+    pub(crate) stride: usize,
+    /// For each run, a bit for each value that is there and counts.
+    pub(crate) keep: [u16; 16],
+}
+
 impl<'a> Operand<'a> {
     /// The left-hand side of a product.
     pub(crate) fn left(matrix: Matrix<'a>) -> Self {
@@ -69,12 +80,35 @@ impl<'a> Operand<'a> {
         self.lanes.values()[self.index(lane, depth)]
     }
 
-    /// `count` adjacent values from a place on, along the order of the operand, and a bit for each of the next 16
-    /// that tells whether it counts.
+    /// The values of a block of `lanes` by `depths` from a place on, up to 16 each and none of them 0, in an operand
+    /// that is not scattered: from the first to the last, with the stride from one run of adjacent values to the
+    /// next, and the length of a run.
     #[inline]
-    pub(crate) fn run(&self, lane: usize, depth: usize, count: usize) -> (&'a [f32], u16) {
+    pub(crate) fn runs(&self, lane: usize, lanes: usize, depth: usize, depths: usize) -> Runs<'a> {
+        assert!(
+            lane + lanes <= self.lanes() && depth + depths <= self.depth(),
+            "a block outside of the operand"
+        );
+        let along = self.order() == Order::AlongDepth;
+        let (count, length, stride) = if along {
+            (lanes, depths, self.lanes.row_stride())
+        } else {
+            (depths, lanes, self.lanes.column_stride())
+        };
         let start = self.index(lane, depth);
-        (&self.lanes.values()[start..start + count], self.kept(lane, depth))
+        let values = &self.lanes.values()[start..start + (count - 1) * stride + length];
+        let mut keep = [0; 16];
+        for (i, keep) in keep[..count].iter_mut().enumerate() {
+            let run = if along { self.kept(lane + i, depth) } else { self.kept(lane, depth + i) };
+            *keep = run & (u16::MAX >> (16 - length));
+        }
+        Runs { values, stride, keep }
+    }
+
+    /// Whether a mask sets values to zero.
+    #[inline]
+    pub(crate) fn is_masked(&self) -> bool {
+        self.keep.is_some()
     }
 
     #[inline]
@@ -116,7 +150,10 @@ mod tests {
             assert_eq!((kept(0, 0), kept(0, 1), kept(1, 0)), (0.0, 2.0, 0.0));
             assert_eq!((kept(6, 3), kept(6, 4), kept(7, 1)), (64.0, 0.0, 72.0));
         }
-        let (run, kept) = Operand::masked_right(matrix.transposed(), &words).run(6, 3, 7);
-        assert_eq!((run[0], run.len(), kept), (64.0, 7, 1 | 1 << 8));
+        let runs = Operand::masked_right(matrix.transposed(), &words).runs(6, 2, 3, 7);
+        assert_eq!((runs.values[0], runs.values.len(), runs.stride), (64.0, 17, 10));
+        assert_eq!(runs.keep[..3], [1, 0, 0]);
+        let runs = Operand::masked_right(matrix, &words).runs(1, 9, 7, 1);
+        assert_eq!((runs.values[0], runs.values.len(), runs.keep[0]), (72.0, 9, 1));
     }
 }
