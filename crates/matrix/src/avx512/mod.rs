@@ -1,0 +1,115 @@
+//! Kernels for CPUs with AVX-512: f32 products, and the packing that they share with the matrix unit.
+
+mod kernel;
+mod load;
+mod pack;
+mod transpose;
+
+pub(crate) use load::{block, store};
+pub(crate) use transpose::transpose;
+
+use crate::MatrixMut;
+use crate::blocks::{Engine, PANEL};
+use crate::lines::Line;
+use crate::operand::Operand;
+
+/// Proof that this CPU has the instructions that the kernels need.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    pub(crate) fn detect() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        found.then_some(Self(()))
+    }
+}
+
+/// The depth of one pass of the kernel: with it, a panel takes 32 of the 48 KiB of the first cache.
+const PASS: usize = 256;
+
+impl Engine for Avx512 {
+    const STRIP: usize = kernel::MOST_ROWS;
+
+    fn most_strips(&self, depth: usize) -> usize {
+        ((1 << 14) / depth).clamp(4, 10)
+    }
+
+    fn panel_lines(&self, depth: usize) -> usize {
+        2 * depth
+    }
+
+    fn row_lines(&self, rows: usize, depth: usize) -> usize {
+        rows.div_ceil(Self::STRIP) * depth
+    }
+
+    #[allow(unsafe_code)]
+    fn pack_panel(&self, columns: &Operand, column: usize, into: &mut [Line]) {
+        for half in 0..2 {
+            let first = column + 16 * half;
+            let lanes = columns.lanes().saturating_sub(first).min(16);
+            // SAFETY: a value of this type proves that the CPU has the instructions.
+            unsafe { pack::lanes(columns, first, lanes, into, 2, half) };
+        }
+    }
+
+    #[allow(unsafe_code)]
+    fn pack_rows(&self, rows: &Operand, row: usize, count: usize, into: &mut [Line]) {
+        for (strip, into) in strips(count).zip(into.chunks_exact_mut(rows.depth())) {
+            // SAFETY: a value of this type proves that the CPU has the instructions.
+            unsafe { pack::lanes(rows, row + strip.start, strip.len(), into, 1, 0) };
+        }
+    }
+
+    #[allow(unsafe_code)]
+    fn multiply(
+        &self,
+        mut out: MatrixMut,
+        a: &[Line],
+        b: &[Line],
+        depth: usize,
+        factor: f32,
+        accumulate: bool,
+    ) {
+        let (rows, columns) = (out.rows(), out.columns());
+        for (panel, b) in b.chunks_exact(self.panel_lines(depth)).enumerate() {
+            let columns = panel * PANEL..columns.min((panel + 1) * PANEL);
+            for (pass, b) in b.chunks(2 * PASS).enumerate() {
+                let accumulate = accumulate || pass > 0;
+                for (strip, a) in strips(rows).zip(a.chunks_exact(depth)) {
+                    let out = out.part(strip, columns.clone());
+                    let a = &a[pass * PASS..][..b.len() / 2];
+                    // SAFETY: a value of this type proves that the CPU has the instructions.
+                    unsafe { kernel::multiply(out, a, b, factor, accumulate) };
+                }
+            }
+        }
+    }
+}
+
+/// Cuts rows in strips of nearly equal length: a strip of one row would take as long as one of four.
+fn strips(rows: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let count = rows.div_ceil(kernel::MOST_ROWS);
+    let (length, longer) = (rows / count.max(1), rows % count.max(1));
+    (0..count).map(move |strip| {
+        let start = strip * length + strip.min(longer);
+        start..start + length + usize::from(strip < longer)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strips_cover_the_rows() {
+        for rows in 0..200 {
+            let mut next = 0;
+            for strip in strips(rows) {
+                assert_eq!(strip.start, next);
+                assert!((1..=kernel::MOST_ROWS).contains(&strip.len()));
+                next = strip.end;
+            }
+            assert_eq!(next, rows);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The instruction TDPBF16PS in plain Rust, to the bit.
+//!
+//! As Intel's manual (volume 2, TDPBF16PS) defines it: each element of a result sums the products of the even
+//! members of 16 pairs and those of the odd members apart, each by fused multiplications and additions from zero
+//! on; the two sums are added, and their sum is added to the element. Denormal inputs count as zero, denormal
+//! results become zero, rounding is to the nearest even. The flags of the CPU play no part.
+
+use super::TILE;
+use super::rounding::value;
+use crate::lines::Line;
+
+/// Adds the product of a strip of `tiles` tiles and a panel to the sums, two lines per row.
+pub(super) fn add(split: bool, tiles: usize, a: &[Line], b: &[Line], sums: &mut [Line]) {
+    let parts = if split { 2 } else { 1 };
+    // The order in which the kernels of the matrix unit take the parts: high by low, high by high, low by high.
+    let products: &[(usize, usize)] = if split { &[(0, 1), (0, 0), (1, 0)] } else { &[(0, 0)] };
+    for (a, b) in a.chunks_exact(tiles * parts * TILE).zip(b.chunks_exact(2 * parts * TILE)) {
+        for (part_a, part_b) in products {
+            let (a, b) = (&a[part_a * tiles * TILE..], &b[part_b * 2 * TILE..]);
+            for row in 0..tiles * TILE {
+                for half in 0..2 {
+                    multiply_row(&mut sums[2 * row + half], &a[row], &b[half * TILE..(half + 1) * TILE]);
+                }
+            }
+        }
+    }
+}
+
+/// One row of the result of a TDPBF16PS.
+pub(super) fn multiply_row(sums: &mut Line, a: &Line, b: &[Line]) {
+    let members = |pair: u32| [flushed(value(pair as u16)), flushed(value((pair >> 16) as u16))];
+    for (column, sum) in sums.0.iter_mut().enumerate() {
+        let (mut even, mut odd) = (0.0, 0.0);
+        for (a, b) in a.0.iter().zip(b) {
+            let (a, b) = (members(*a), members(b.0[column]));
+            even = fused(a[0], b[0], even);
+            odd = fused(a[1], b[1], odd);
+        }
+        let added = flushed(even + odd);
+        *sum = flushed(flushed(f32::from_bits(*sum)) + added).to_bits();
+    }
+}
+
+/// Zero of the same sign in place of a denormal value. Sums of two f32 values are exact where they are denormal.
+fn flushed(x: f32) -> f32 {
+    if x.is_subnormal() { 0f32.copysign(x) } else { x }
+}
+
+/// `a b + c`, rounded once, zero where the value that has 24 bits in any exponent is below the smallest normal one.
+fn fused(a: f32, b: f32, c: f32) -> f32 {
+    let sum = a.mul_add(b, c);
+    if sum.abs() == f32::MIN_POSITIVE {
+        // Rounded up from a denormal value, or not: the larger factor is at most about one here or the sum is exact.
+        let scale = 2f32.powi(24);
+        let (small, large) = if a.abs() < b.abs() { (a, b) } else { (b, a) };
+        if (small * scale).mul_add(large, c * scale).abs() < f32::MIN_POSITIVE * scale {
+            return 0f32.copysign(sum);
+        }
+    }
+    flushed(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(low: f32, high: f32) -> u32 {
+        high.to_bits() & 0xffff_0000 | low.to_bits() >> 16
+    }
+
+    #[test]
+    fn even_and_odd_members_are_summed_apart() {
+        let (mut a, mut sums) = (Line::ZERO, Line::ZERO);
+        let b = [Line([pair(1.0, 1.0); 16]); 16];
+        // Apart, 2^24 + 1 + 1 loses both ones; a single chain of sums would cancel first and keep one.
+        a.0[0] = pair(2f32.powi(24), -(2f32.powi(24)));
+        a.0[1] = pair(1.0, 0.0);
+        sums.0[3] = 2f32.to_bits();
+        multiply_row(&mut sums, &a, &b);
+        assert_eq!(f32::from_bits(sums.0[0]), 0.0);
+        assert_eq!(f32::from_bits(sums.0[3]), 2.0);
+    }
+
+    #[test]
+    fn denormals_are_zero() {
+        let (mut a, mut sums) = (Line::ZERO, Line([1; 16]));
+        let b = [Line([pair(0.5, 2f32.powi(100)); 16]); 16];
+        a.0[0] = pair(f32::MIN_POSITIVE, 0.0) | 0x0040_0000;
+        multiply_row(&mut sums, &a, &b);
+        assert_eq!(sums.0, [0; 16]);
+    }
+}

@@ -1,0 +1,206 @@
+//! Products of bf16 values with f32 sums, as the matrix unit of recent x86 CPUs (AMX) computes them.
+//!
+//! An operand is packed in tiles of 16 lanes by 32 depths, each of which is 16 lines: a strip or a panel is two
+//! tiles wide. A step of 32 depths holds its tiles one after the other, for split values first the high parts of
+//! both, then the low ones. Rows of a left-hand tile are lanes; rows of a right-hand tile are pairs of depths.
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod amx;
+mod emulation;
+mod rounding;
+mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod vector;
+
+use crate::blocks::{Engine, PANEL};
+use crate::lines::{Line, with_lines};
+use crate::operand::Operand;
+use crate::{Kernels, MatrixMut};
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use amx::Amx;
+
+/// A stand-in that never exists, where there is no matrix unit.
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[derive(Debug, Clone, Copy)]
+enum Amx {}
+
+/// Whether bf16 products run on a matrix unit; otherwise they are emulated, which is slow.
+pub fn amx_available() -> bool {
+    detect().is_some()
+}
+
+fn detect() -> Option<Amx> {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    return Amx::detect();
+    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+    None
+}
+
+/// Depths of a tile.
+const STEP: usize = 32;
+
+/// Lanes of a tile, and its lines.
+const TILE: usize = 16;
+
+/// The kernels of both bf16 precisions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tiles {
+    split: bool,
+    amx: Option<Amx>,
+}
+
+/// The side of a product that a tile is for, which decides what its rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// A tile's place in its operand.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    lane: usize,
+    lanes: usize,
+    depth: usize,
+    side: Side,
+}
+
+impl Tiles {
+    /// `split`: whether values are split in two parts.
+    pub(crate) fn new(split: bool, kernels: Kernels) -> Self {
+        Self { split, amx: if kernels == Kernels::Native { detect() } else { None } }
+    }
+
+    fn parts(&self) -> usize {
+        if self.split { 2 } else { 1 }
+    }
+
+    /// Packs a strip or a panel of `tiles` tiles.
+    fn pack(
+        &self,
+        operand: &Operand,
+        lane: usize,
+        lanes: usize,
+        tiles: usize,
+        side: Side,
+        into: &mut [Line],
+    ) {
+        for (step, into) in into.chunks_exact_mut(tiles * self.parts() * TILE).enumerate() {
+            let (high, low) = into.split_at_mut(tiles * TILE);
+            for (tile, high) in high.chunks_exact_mut(TILE).enumerate() {
+                let lane = lane + tile * TILE;
+                let place = Place {
+                    lane,
+                    lanes: lanes.saturating_sub(tile * TILE).min(TILE),
+                    depth: step * STEP,
+                    side,
+                };
+                self.pack_tile(operand, place, high, low.get_mut(tile * TILE..(tile + 1) * TILE));
+            }
+        }
+    }
+
+    #[inline]
+    #[allow(unsafe_code)]
+    fn pack_tile(&self, operand: &Operand, place: Place, high: &mut [Line], low: Option<&mut [Line]>) {
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        if self.amx.is_some() {
+            // SAFETY: detection of the matrix unit includes the vector instructions.
+            return unsafe { vector::pack_tile(operand, place, high, low) };
+        }
+        scalar::pack_tile(operand, place, high, low);
+    }
+
+    /// Adds the product of a strip of `tiles` tiles and a panel to the sums, or sets them to it.
+    fn add(&self, tiles: usize, a: &[Line], b: &[Line], sums: &mut [Line], first: bool) {
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        if let Some(amx) = self.amx {
+            return amx.add(self.split, tiles, a, b, sums, first);
+        }
+        if first {
+            sums.fill(Line::ZERO);
+        }
+        emulation::add(self.split, tiles, a, b, sums);
+    }
+
+    /// Moves the sums of a strip to the result.
+    #[allow(unsafe_code)]
+    fn finish(&self, out: MatrixMut, sums: &[Line], factor: f32, accumulate: bool) {
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        if self.amx.is_some() {
+            // SAFETY: detection of the matrix unit includes the vector instructions.
+            return unsafe { vector::finish(out, sums, factor, accumulate) };
+        }
+        scalar::finish(out, sums, factor, accumulate);
+    }
+}
+
+/// Lines of the sums of a strip by a panel: 32 rows of two lines.
+const SUMS: usize = 2 * PANEL;
+
+impl Engine for Tiles {
+    const STRIP: usize = 2 * TILE;
+
+    fn most_strips(&self, depth: usize) -> usize {
+        let bytes = self.row_lines(Self::STRIP, depth) * size_of::<Line>();
+        ((5 << 18) / bytes.max(1)).clamp(2, 8)
+    }
+
+    fn panel_lines(&self, depth: usize) -> usize {
+        depth.div_ceil(STEP) * 2 * self.parts() * TILE
+    }
+
+    fn row_lines(&self, rows: usize, depth: usize) -> usize {
+        depth.div_ceil(STEP) * rows.div_ceil(TILE) * self.parts() * TILE
+    }
+
+    fn pack_panel(&self, columns: &Operand, column: usize, into: &mut [Line]) {
+        self.pack(columns, column, columns.lanes() - column, 2, Side::Right, into);
+    }
+
+    fn pack_rows(&self, rows: &Operand, row: usize, count: usize, into: &mut [Line]) {
+        for (strip, into) in into.chunks_mut(self.row_lines(Self::STRIP, rows.depth())).enumerate() {
+            let (start, count) = (strip * Self::STRIP, count - strip * Self::STRIP);
+            let tiles = count.div_ceil(TILE).min(2);
+            self.pack(rows, row + start, count, tiles, Side::Left, into);
+        }
+    }
+
+    fn multiply(
+        &self,
+        mut out: MatrixMut,
+        a: &[Line],
+        b: &[Line],
+        depth: usize,
+        factor: f32,
+        accumulate: bool,
+    ) {
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        let _configured = self.amx.map(Amx::configure);
+        let (rows, columns) = (out.rows(), out.columns());
+        let strip = self.row_lines(Self::STRIP, depth);
+        let step = 2 * self.parts() * TILE;
+        with_lines(rows.div_ceil(Self::STRIP) * SUMS, |sums| {
+            for (panel, b) in b.chunks_exact(self.panel_lines(depth)).enumerate() {
+                for (pass, b) in b.chunks(PASS * step).enumerate() {
+                    let steps = b.len() / step;
+                    for (a, sums) in a.chunks(strip).zip(sums.chunks_exact_mut(SUMS)) {
+                        let tiles = 2 * a.len() / strip;
+                        let lines = tiles * self.parts() * TILE;
+                        let a = &a[pass * PASS * lines..][..steps * lines];
+                        self.add(tiles, a, b, &mut sums[..tiles * 2 * TILE], pass == 0);
+                    }
+                }
+                let columns = panel * PANEL..columns.min((panel + 1) * PANEL);
+                for (i, sums) in sums.chunks_exact(SUMS).enumerate() {
+                    let rows = i * Self::STRIP..rows.min((i + 1) * Self::STRIP);
+                    self.finish(out.part(rows, columns.clone()), sums, factor, accumulate);
+                }
+            }
+        });
+    }
+}
+
+/// Steps of one pass over a panel.
+const PASS: usize = 8;

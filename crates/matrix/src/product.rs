@@ -1,0 +1,88 @@
+//! The two entries of the crate: which kernels a product goes to.
+
+use crate::bf16::Tiles;
+use crate::blocks::{self, Columns};
+use crate::operand::Operand;
+use crate::packed::Contents;
+use crate::portable;
+use crate::{Kernels, Matrix, MatrixMut, Packed, Precision, Settings};
+
+#[cfg(target_arch = "x86_64")]
+use crate::avx512::Avx512;
+
+/// Sets `out` to `factor a b`, or adds that to it; the operands may have any strides.
+///
+/// # Panics
+/// If the shapes do not agree.
+pub fn product(mut out: MatrixMut, a: Matrix, b: Matrix, precision: Precision, settings: &Settings) {
+    check(&out, a, b.rows(), b.columns());
+    if finished(&mut out, a, settings) {
+        return;
+    }
+    let (rows, columns) = (Operand::left(a), Columns::Raw(Operand::right(b)));
+    match precision {
+        Precision::F32 => {
+            #[cfg(target_arch = "x86_64")]
+            if let (Kernels::Native, Some(engine)) = (settings.kernels, Avx512::detect()) {
+                return blocks::product(engine, out, &rows, columns, settings);
+            }
+            portable::product(out, a, b, settings);
+        }
+        Precision::Bf16x3 | Precision::Bf16 => {
+            let engine = Tiles::new(precision == Precision::Bf16x3, settings.kernels);
+            blocks::product(engine, out, &rows, columns, settings);
+        }
+    }
+}
+
+/// Sets `out` to `factor a b`, or adds that to it, for an operand `b` that was packed before. The bits are those
+/// of [`product`] in the precision and with the kernels that `b` was packed for.
+///
+/// # Panics
+/// If the shapes do not agree.
+pub fn product_packed(mut out: MatrixMut, a: Matrix, b: &Packed, settings: &Settings) {
+    check(&out, a, b.rows(), b.columns());
+    if finished(&mut out, a, settings) {
+        return;
+    }
+    let rows = Operand::left(a);
+    match &b.contents {
+        Contents::Values(values) => portable::product_packed(out, a, values, settings),
+        #[cfg(target_arch = "x86_64")]
+        Contents::Panels { lines, engine } => {
+            blocks::product(*engine, out, &rows, Columns::Packed(lines), settings);
+        }
+        Contents::Tiles { lines, engine } => {
+            blocks::product(*engine, out, &rows, Columns::Packed(lines), settings);
+        }
+    }
+}
+
+fn check(out: &MatrixMut, a: Matrix, rows: usize, columns: usize) {
+    assert!(
+        a.columns() == rows && out.rows() == a.rows() && out.columns() == columns,
+        "the shapes of the matrices do not agree: {}x{} times {rows}x{columns} into {}x{}",
+        a.rows(),
+        a.columns(),
+        out.rows(),
+        out.columns()
+    );
+}
+
+/// Settles products without an element or without a term to sum.
+fn finished(out: &mut MatrixMut, a: Matrix, settings: &Settings) -> bool {
+    if out.rows() == 0 || out.columns() == 0 {
+        return true;
+    }
+    if a.columns() == 0 {
+        for row in 0..out.rows() {
+            if !settings.accumulate {
+                out.row(row).fill(0.0);
+            }
+            if let Some(epilogue) = settings.epilogue {
+                epilogue(row, 0, out.row(row));
+            }
+        }
+    }
+    a.columns() == 0
+}
