@@ -4,6 +4,8 @@ use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
 use crate::flex::{self, Attention, Input};
+#[cfg(feature = "flex")]
+use crate::products;
 use crate::reference;
 
 /// Which positions a token attends to.
@@ -36,7 +38,7 @@ pub fn attention(qkv: Tensor<3>, heads: usize, mask: AttentionMask) -> Tensor<3>
     #[cfg(feature = "flex")]
     if let Some(input) = Input::new(&qkv) {
         drop(qkv);
-        return flex::apply(Attention { heads, mask }, [input]);
+        return flex::apply(Attention { heads, mask, precision: products::precision() }, [input]);
     }
     reference::attention(qkv, heads, mask)
 }

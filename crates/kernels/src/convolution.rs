@@ -4,6 +4,8 @@ use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
 use crate::flex::{self, BatchNorm, Convolution, Input, Relu};
+#[cfg(feature = "flex")]
+use crate::products;
 use crate::reference;
 
 /// A square convolution without dilation or groups (PyTorch's `conv2d`): every output is the product of its window of
@@ -40,7 +42,7 @@ pub fn conv2d(
     }
     #[cfg(feature = "flex")]
     if let (Some(x_input), Some(weight_input)) = (Input::new(&x), Input::new(&weight)) {
-        let operation = Convolution { stride, padding };
+        let operation = Convolution { stride, padding, precision: products::precision() };
         match bias.as_ref().map(Input::new) {
             None => {
                 drop((x, weight));

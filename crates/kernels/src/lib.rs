@@ -14,11 +14,10 @@ mod flex;
 mod layer_norm;
 mod linear;
 mod masked;
-#[cfg(feature = "flex")]
-mod matrix;
 mod packed;
 #[cfg(feature = "flex")]
 mod parallel;
+mod products;
 pub mod reference;
 mod replay;
 #[cfg(feature = "flex")]
@@ -31,4 +30,6 @@ pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use masked::masked_weight;
 pub use packed::{Packing, packed_attention};
+pub use products::multiplying_in;
+pub use regulus_matrix::Precision as MatmulPrecision;
 pub use replay::{computing_anew, computing_once};

@@ -4,6 +4,8 @@ use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
 use crate::flex::{self, Input, Linear};
+#[cfg(feature = "flex")]
+use crate::products;
 use crate::reference;
 
 /// Applies `x weightᵀ + bias` to every token.
@@ -26,14 +28,15 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     }
     #[cfg(feature = "flex")]
     if let (Some(x_input), Some(weight_input)) = (Input::new(&x), Input::new(&weight)) {
+        let operation = Linear { precision: products::precision() };
         match bias.as_ref().map(Input::new) {
             None => {
                 drop((x, weight));
-                return flex::apply(Linear, [x_input, weight_input]);
+                return flex::apply(operation, [x_input, weight_input]);
             }
             Some(Some(bias_input)) => {
                 drop((x, weight, bias));
-                return flex::apply(Linear, [x_input, weight_input, bias_input]);
+                return flex::apply(operation, [x_input, weight_input, bias_input]);
             }
             Some(None) => {}
         }

@@ -6,6 +6,8 @@ use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
 use crate::flex::{self, Input, Packed};
+#[cfg(feature = "flex")]
+use crate::products;
 use crate::reference;
 
 /// Where the positions of several texts lie in one sequence: first those that all texts begin with, once, and then the
@@ -73,7 +75,8 @@ pub fn packed_attention(qkv: Tensor<3>, heads: usize, packing: &Packing) -> Tens
     #[cfg(feature = "flex")]
     if let Some(input) = Input::new(&qkv) {
         drop(qkv);
-        return flex::apply(Packed { heads, packing: packing.clone() }, [input]);
+        let operation = Packed { heads, packing: packing.clone(), precision: products::precision() };
+        return flex::apply(operation, [input]);
     }
     reference::packed_attention(qkv, heads, packing)
 }

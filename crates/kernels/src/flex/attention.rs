@@ -6,8 +6,10 @@ use burn::backend::flex::FlexTensor;
 
 use super::{Operation, tensor};
 use crate::AttentionMask;
-use crate::matrix::{Matrix, MatrixMut, Threads};
+use regulus_matrix::{Matrix, MatrixMut, Precision};
+
 use crate::parallel;
+use crate::products::{How, Multiply};
 use crate::simd::{LANES, exp, reduce, simd, sum_pairs};
 
 /// Self-attention on `[batch, tokens, 3 width]` packed queries, keys and values.
@@ -15,6 +17,7 @@ use crate::simd::{LANES, exp, reduce, simd, sum_pairs};
 pub(crate) struct Attention {
     pub(crate) heads: usize,
     pub(crate) mask: AttentionMask,
+    pub(crate) precision: Precision,
 }
 
 impl Operation<1> for Attention {
@@ -72,7 +75,7 @@ impl Sample {
         for first in (0..self.width).step_by(self.head_dim) {
             self.probabilities(qkv, first, scratch);
             let v = self.head(qkv, 2 * self.width + first);
-            self.head_mut(result, first).set_product(self.scores(scratch), v, 1.0, Threads::This);
+            self.head_mut(result, first).set_product(self.scores(scratch), v, 1.0, self.how());
         }
     }
 
@@ -91,23 +94,27 @@ impl Sample {
             let [q, k, v] = [q_first, k_first, v_first].map(|first| self.head(qkv, first));
             let g = self.head(gradient, first);
             self.probabilities(qkv, first, probabilities);
-            self.scores_mut(scores).set_product(g, v.transposed(), 1.0, Threads::This);
+            self.scores_mut(scores).set_product(g, v.transposed(), 1.0, self.how());
             softmax_backward(scores, probabilities, self.stride(), self.tokens);
             let (p, ds) = (self.scores(probabilities), self.scores(scores));
-            self.head_mut(result, q_first).set_product(ds, k, self.scale(), Threads::This);
-            self.head_mut(result, k_first).set_product(ds.transposed(), q, self.scale(), Threads::This);
-            self.head_mut(result, v_first).set_product(p.transposed(), g, 1.0, Threads::This);
+            self.head_mut(result, q_first).set_product(ds, k, self.scale(), self.how());
+            self.head_mut(result, k_first).set_product(ds.transposed(), q, self.scale(), self.how());
+            self.head_mut(result, v_first).set_product(p.transposed(), g, 1.0, self.how());
         }
     }
 
     /// Fills the scratch with `softmax(q kᵀ / √d + mask)` of the head whose queries start at column `first`.
     fn probabilities(self, qkv: &[f32], first: usize, scratch: &mut [f32]) {
         let (q, k) = (self.head(qkv, first), self.head(qkv, self.width + first));
-        self.scores_mut(scratch).set_product(q, k.transposed(), self.scale(), Threads::This);
+        self.scores_mut(scratch).set_product(q, k.transposed(), self.scale(), self.how());
         match self.attention.mask {
             AttentionMask::Full => softmax(scratch, self.stride(), self.tokens, 0),
             AttentionMask::Causal => softmax(scratch, self.stride(), 1, 1),
         }
+    }
+
+    fn how(self) -> How {
+        How::here(self.attention.precision)
     }
 
     fn scale(self) -> f32 {

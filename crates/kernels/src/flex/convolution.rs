@@ -7,8 +7,10 @@ use burn::backend::flex::FlexTensor;
 
 use super::windows::Windows;
 use super::{Operation, tensor};
-use crate::matrix::{Matrix, MatrixMut, Threads};
+use regulus_matrix::{Matrix, MatrixMut, Precision};
+
 use crate::parallel;
+use crate::products::{How, Multiply};
 
 /// Columns that a product should have at least.
 const COLUMNS: usize = 512;
@@ -18,6 +20,7 @@ const COLUMNS: usize = 512;
 pub(crate) struct Convolution {
     pub(crate) stride: usize,
     pub(crate) padding: usize,
+    pub(crate) precision: Precision,
 }
 
 /// Weight and input: each is kept only for the gradient of the other.
@@ -95,14 +98,16 @@ struct Sizes {
     inputs: usize,
     outputs: usize,
     windows: Windows,
+    how: How,
 }
 
 impl Sizes {
     fn new(convolution: Convolution, x: &FlexTensor, weight: &FlexTensor) -> Self {
         let ([batch, inputs, height, width], [outputs, _, side, _]) =
             (x.shape().dims(), weight.shape().dims());
-        let Convolution { stride, padding } = convolution;
-        Self { batch, inputs, outputs, windows: Windows { height, width, side, stride, padding } }
+        let Convolution { stride, padding, precision } = convolution;
+        let windows = Windows { height, width, side, stride, padding };
+        Self { batch, inputs, outputs, windows, how: How::pooled(precision) }
     }
 
     /// Rows of the columns: what one output reads.
@@ -157,16 +162,16 @@ impl Sizes {
             let width = images.len() / self.image() * count;
             if self.reads_in_place() {
                 let columns = Matrix::new(images, depth, width, width);
-                product(weight, columns, result, width);
+                self.product(weight, columns, result, width);
                 continue;
             }
             let Scratch { columns, beside } = &mut scratch;
             self.columns(images, columns);
             let columns = Matrix::new(columns, depth, width, width);
             if width == count {
-                product(weight, columns, result, width);
+                self.product(weight, columns, result, width);
             } else {
-                product(weight, columns, beside, width);
+                self.product(weight, columns, beside, width);
                 apart(beside, result, self.outputs, count);
             }
         }
@@ -195,10 +200,10 @@ impl Sizes {
             let gradient = together(gradient, beside, self.outputs, count);
             let gradient = Matrix::new(gradient, self.outputs, width, width);
             if self.reads_in_place() {
-                product(weight, gradient, result, width);
+                self.product(weight, gradient, result, width);
                 continue;
             }
-            product(weight, gradient, columns, width);
+            self.product(weight, gradient, columns, width);
             let (windows, columns) = (self.windows, &*columns);
             let channels = result.chunks_mut(windows.height * windows.width).enumerate();
             parallel::run(
@@ -233,7 +238,7 @@ impl Sizes {
             };
             let columns = Matrix::new(columns, depth, width, width).transposed();
             let target = MatrixMut::new(&mut result, self.outputs, depth, depth);
-            target.add_product(gradient, columns, Threads::Pool);
+            target.add_product(gradient, columns, 1.0, self.how);
         }
         let side = self.windows.side;
         tensor(result, [self.outputs, self.inputs, side, side])
@@ -249,6 +254,11 @@ impl Sizes {
         tensor(sums, [self.outputs])
     }
 
+    fn product(&self, weight: Matrix, columns: Matrix, result: &mut [f32], width: usize) {
+        let target = MatrixMut::new(result, weight.rows(), width, width);
+        target.set_product(weight, columns, 1.0, self.how);
+    }
+
     fn scratch(&self) -> Scratch {
         let width = self.together() * self.windows.count();
         let columns = if self.reads_in_place() { 0 } else { self.depth() * width };
@@ -262,11 +272,6 @@ struct Scratch {
     columns: Vec<f32>,
     /// Results of a group, channel by channel, with those of its images side by side.
     beside: Vec<f32>,
-}
-
-fn product(weight: Matrix, columns: Matrix, result: &mut [f32], width: usize) {
-    let rows = weight.rows();
-    MatrixMut::new(result, rows, width, width).set_product(weight, columns, 1.0, Threads::Pool);
 }
 
 /// `[channels, images, count]` to `[images, channels, count]`.

@@ -1,11 +1,16 @@
 //! Linear layers as one matrix product per result, with the bias as the product's starting value.
 
+use std::sync::Arc;
+
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
+use regulus_matrix::{Matrix, MatrixMut, Packed, Precision, Settings, product, product_packed};
+
+use super::frozen::{self, Side};
 use super::{Operation, tensor};
-use crate::matrix::{Matrix, MatrixMut, Threads};
 use crate::parallel;
+use crate::products::{How, Multiply};
 use crate::simd::simd;
 
 /// Rows whose gradients are summed before the sums are added.
@@ -13,7 +18,9 @@ const ROWS: usize = 64;
 
 /// `x weightᵀ + bias` of `[.., in]`, `[out, in]` and, as an operation of three tensors, `[out]`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Linear;
+pub(crate) struct Linear {
+    pub(crate) precision: Precision,
+}
 
 /// Weight and input: each is kept only for the gradient of the other.
 #[derive(Debug, Clone)]
@@ -28,11 +35,11 @@ impl Operation<2> for Linear {
     type Saved = Saved;
 
     fn forward(self, [x, weight]: [FlexTensor; 2], tracked: [bool; 2]) -> (FlexTensor, Saved) {
-        forward(x, weight, None, tracked)
+        self.apply(x, weight, None, tracked)
     }
 
     fn backward(self, saved: Saved, gradient: FlexTensor, tracked: [bool; 2]) -> [Option<FlexTensor>; 2] {
-        backward(&saved, &gradient, tracked)
+        self.gradients(&saved, &gradient, tracked)
     }
 }
 
@@ -41,73 +48,85 @@ impl Operation<3> for Linear {
 
     fn forward(self, inputs: [FlexTensor; 3], tracked: [bool; 3]) -> (FlexTensor, Saved) {
         let ([x, weight, bias], [x_tracked, weight_tracked, _]) = (inputs, tracked);
-        forward(x, weight, Some(bias), [x_tracked, weight_tracked])
+        self.apply(x, weight, Some(bias), [x_tracked, weight_tracked])
     }
 
     fn backward(self, saved: Saved, gradient: FlexTensor, tracked: [bool; 3]) -> [Option<FlexTensor>; 3] {
         let [x_tracked, weight_tracked, bias_tracked] = tracked;
-        let [x, weight] = backward(&saved, &gradient, [x_tracked, weight_tracked]);
+        let [x, weight] = self.gradients(&saved, &gradient, [x_tracked, weight_tracked]);
         let bias = bias_tracked.then(|| tensor(column_sums(gradient.storage(), saved.out), [saved.out]));
         [x, weight, bias]
     }
 }
 
-fn forward(
-    x: FlexTensor,
-    weight: FlexTensor,
-    bias: Option<FlexTensor>,
-    [x_tracked, weight_tracked]: [bool; 2],
-) -> (FlexTensor, Saved) {
-    let [batch, tokens, width] = x.shape().dims();
-    let [out, _] = weight.shape().dims();
-    let rows = batch * tokens;
-    let x_matrix = Matrix::new(x.storage(), rows, width, width);
-    let weight_matrix = Matrix::new(weight.storage(), out, width, width).transposed();
-    let result = match bias {
-        Some(bias) => {
-            let mut result = bias.storage::<f32>().repeat(rows);
-            MatrixMut::new(&mut result, rows, out, out).add_product(x_matrix, weight_matrix, Threads::Pool);
-            result
+impl Linear {
+    fn apply(
+        self,
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: Option<FlexTensor>,
+        [x_tracked, weight_tracked]: [bool; 2],
+    ) -> (FlexTensor, Saved) {
+        let dims @ [batch, tokens, width] = x.shape().dims();
+        let [out, _] = weight.shape().dims();
+        let rows = batch * tokens;
+        let bias = bias.as_ref().map(|bias| bias.storage::<f32>());
+        let add_bias = bias.map(|bias| {
+            move |_: usize, first: usize, values: &mut [f32]| add_row(values, &bias[first..][..values.len()])
+        });
+        let epilogue = add_bias.as_ref().map(|add| add as _);
+        let settings = Settings { epilogue, ..Settings::default() };
+        let mut result = vec![0.0; rows * out];
+        let target = MatrixMut::new(&mut result, rows, out, out);
+        let x_matrix = Matrix::new(x.storage(), rows, width, width);
+        match self.frozen(&weight, [out, width], Side::Transposed, weight_tracked) {
+            Some(packed) => product_packed(target, x_matrix, &packed, &settings),
+            None => {
+                let weight = Matrix::new(weight.storage(), out, width, width).transposed();
+                product(target, x_matrix, weight, self.precision, &settings);
+            }
         }
-        None => {
-            let mut result = vec![0.0; rows * out];
-            MatrixMut::new(&mut result, rows, out, out).set_product(
-                x_matrix,
-                weight_matrix,
-                1.0,
-                Threads::Pool,
-            );
-            result
-        }
-    };
-    let result = tensor(result, [batch, tokens, out]);
-    let dims = [batch, tokens, width];
-    (result, Saved { weight: x_tracked.then_some(weight), x: weight_tracked.then_some(x), dims, out })
-}
+        let result = tensor(result, [batch, tokens, out]);
+        (result, Saved { weight: x_tracked.then_some(weight), x: weight_tracked.then_some(x), dims, out })
+    }
 
-/// `dx = g weight` and `dweight = gᵀ x`, where tracked.
-fn backward(saved: &Saved, gradient: &FlexTensor, tracked: [bool; 2]) -> [Option<FlexTensor>; 2] {
-    let [batch, tokens, width] = saved.dims;
-    let (rows, out) = (batch * tokens, saved.out);
-    let gradient = Matrix::new(gradient.storage(), rows, out, out);
-    let x = saved.weight.as_ref().filter(|_| tracked[0]).map(|weight| {
-        let mut result = vec![0.0; rows * width];
-        let weight = Matrix::new(weight.storage(), out, width, width);
-        MatrixMut::new(&mut result, rows, width, width).set_product(gradient, weight, 1.0, Threads::Pool);
-        tensor(result, [batch, tokens, width])
-    });
-    let weight = saved.x.as_ref().filter(|_| tracked[1]).map(|x| {
-        let mut result = vec![0.0; out * width];
-        let x = Matrix::new(x.storage(), rows, width, width);
-        MatrixMut::new(&mut result, out, width, width).set_product(
-            gradient.transposed(),
-            x,
-            1.0,
-            Threads::Pool,
-        );
-        tensor(result, [out, width])
-    });
-    [x, weight]
+    /// `dx = g weight` and `dweight = gᵀ x`, where tracked.
+    fn gradients(self, saved: &Saved, gradient: &FlexTensor, tracked: [bool; 2]) -> [Option<FlexTensor>; 2] {
+        let [batch, tokens, width] = saved.dims;
+        let (rows, out) = (batch * tokens, saved.out);
+        let gradient = Matrix::new(gradient.storage(), rows, out, out);
+        let how = How::pooled(self.precision);
+        let x = saved.weight.as_ref().filter(|_| tracked[0]).map(|weight| {
+            let mut result = vec![0.0; rows * width];
+            let target = MatrixMut::new(&mut result, rows, width, width);
+            match self.frozen(weight, [out, width], Side::Stored, tracked[1]) {
+                Some(packed) => product_packed(target, gradient, &packed, &Settings::default()),
+                None => {
+                    let weight = Matrix::new(weight.storage(), out, width, width);
+                    target.set_product(gradient, weight, 1.0, how);
+                }
+            }
+            tensor(result, [batch, tokens, width])
+        });
+        let weight = saved.x.as_ref().filter(|_| tracked[1]).map(|x| {
+            let mut result = vec![0.0; out * width];
+            let x = Matrix::new(x.storage(), rows, width, width);
+            MatrixMut::new(&mut result, out, width, width).set_product(gradient.transposed(), x, 1.0, how);
+            tensor(result, [out, width])
+        });
+        [x, weight]
+    }
+
+    /// The weight as it was packed for an earlier step, if it does not change between steps.
+    fn frozen(
+        self,
+        weight: &FlexTensor,
+        shape: [usize; 2],
+        side: Side,
+        tracked: bool,
+    ) -> Option<Arc<Packed>> {
+        if tracked { None } else { frozen::packed(weight, shape, side, self.precision) }
+    }
 }
 
 /// The sum of all rows of `[rows, columns]`.
@@ -128,6 +147,14 @@ simd! {
             for (sum, &value) in sum.iter_mut().zip(row) {
                 *sum += value;
             }
+        }
+    }
+}
+
+simd! {
+    fn add_row(values: &mut [f32], row: &[f32]) {
+        for (value, &add) in values.iter_mut().zip(row) {
+            *value += add;
         }
     }
 }

@@ -9,6 +9,7 @@ mod activation;
 mod attention;
 mod batch_norm;
 mod convolution;
+mod frozen;
 mod layer_norm;
 mod linear;
 mod masked;

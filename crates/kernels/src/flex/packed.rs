@@ -6,8 +6,10 @@ use burn::backend::flex::FlexTensor;
 
 use super::attention::{Attention, Sample, softmax, softmax_backward};
 use super::{Operation, tensor};
-use crate::matrix::{Matrix, MatrixMut, Threads};
+use regulus_matrix::{Matrix, MatrixMut, Precision};
+
 use crate::packed::Packing;
+use crate::products::{How, Multiply};
 use crate::simd::LANES;
 use crate::{AttentionMask, parallel};
 
@@ -20,6 +22,7 @@ const TEXTS: usize = 16;
 pub(crate) struct Packed {
     pub(crate) heads: usize,
     pub(crate) packing: Packing,
+    pub(crate) precision: Precision,
 }
 
 impl Operation<1> for Packed {
@@ -114,25 +117,34 @@ struct Layout {
     stride: usize,
     /// Most positions of a group.
     rows: usize,
+    precision: Precision,
 }
 
 impl Layout {
     fn new(operation: &Packed, packed: usize) -> Self {
-        let Packed { heads, packing } = operation;
+        let Packed { heads, packing, precision } = operation;
         let width = packed / 3;
         let longest = packing.lengths().iter().max().copied().unwrap_or(0);
         let rows = packing.lengths().chunks(TEXTS).map(|lengths| lengths.iter().sum()).max().unwrap_or(0);
         let stride = (packing.common() + longest).next_multiple_of(LANES);
-        Self { common: packing.common(), width, head_dim: width / heads, stride, rows }
+        Self { common: packing.common(), width, head_dim: width / heads, stride, rows, precision: *precision }
     }
 
     /// The common positions among themselves.
     fn beginning(self, heads: usize) -> Sample {
-        Sample::new(Attention { heads, mask: AttentionMask::Causal }, self.common, 3 * self.width)
+        Sample::new(
+            Attention { heads, mask: AttentionMask::Causal, precision: self.precision },
+            self.common,
+            3 * self.width,
+        )
     }
 
     fn scratch(self) -> Vec<f32> {
         vec![0.0; self.rows * self.stride]
+    }
+
+    fn how(self) -> How {
+        How::here(self.precision)
     }
 
     fn scale(self) -> f32 {
@@ -186,11 +198,11 @@ impl Layout {
             self.probabilities(lengths, common, qkv, first, scratch);
             let v = self.part(common, packed, 0, self.common, 2 * width + first);
             let p = self.scores(scratch, 0, rows, 0, self.common);
-            self.part_mut(result, width, 0, rows, first).set_product(p, v, 1.0, Threads::This);
+            self.part_mut(result, width, 0, rows, first).set_product(p, v, 1.0, self.how());
             for (row, length) in places(lengths) {
                 let v = self.part(qkv, packed, row, length, 2 * width + first);
                 let p = self.scores(scratch, row, length, self.common, length);
-                self.part_mut(result, width, row, length, first).add_product(p, v, Threads::This);
+                self.part_mut(result, width, row, length, first).add_product(p, v, 1.0, self.how());
             }
         }
     }
@@ -208,7 +220,7 @@ impl Layout {
         let rows = qkv.len() / packed;
         let q = self.part(qkv, packed, 0, rows, first);
         let k = self.part(common, packed, 0, self.common, width + first).transposed();
-        self.scores_mut(scratch, 0, rows, 0, self.common).set_product(q, k, self.scale(), Threads::This);
+        self.scores_mut(scratch, 0, rows, 0, self.common).set_product(q, k, self.scale(), self.how());
         for (row, length) in places(lengths) {
             let q = self.part(qkv, packed, row, length, first);
             let k = self.part(qkv, packed, row, length, width + first).transposed();
@@ -216,7 +228,7 @@ impl Layout {
                 q,
                 k,
                 self.scale(),
-                Threads::This,
+                self.how(),
             );
             let scores = &mut scratch[row * self.stride..(row + length) * self.stride];
             softmax(scores, self.stride, self.common + 1, 1);
@@ -243,16 +255,11 @@ impl Layout {
             self.probabilities(lengths, common, qkv, first, probabilities);
             let g = self.part(gradient, width, 0, rows, first);
             let v = self.part(common, packed, 0, self.common, v_first).transposed();
-            self.scores_mut(scores, 0, rows, 0, self.common).set_product(g, v, 1.0, Threads::This);
+            self.scores_mut(scores, 0, rows, 0, self.common).set_product(g, v, 1.0, self.how());
             for (row, length) in places(lengths) {
                 let g = self.part(gradient, width, row, length, first);
                 let v = self.part(qkv, packed, row, length, v_first).transposed();
-                self.scores_mut(scores, row, length, self.common, length).set_product(
-                    g,
-                    v,
-                    1.0,
-                    Threads::This,
-                );
+                self.scores_mut(scores, row, length, self.common, length).set_product(g, v, 1.0, self.how());
                 let own = row * self.stride..(row + length) * self.stride;
                 softmax_backward(
                     &mut scores[own.clone()],
@@ -273,15 +280,15 @@ impl Layout {
                 ds.transposed(),
                 q,
                 scale,
-                Threads::This,
+                self.how(),
             );
             self.part_mut(sums, 2 * width, 0, self.common, width + first).set_product(
                 p.transposed(),
                 g,
                 1.0,
-                Threads::This,
+                self.how(),
             );
-            self.part_mut(result, packed, 0, rows, q_first).set_product(ds, k, scale, Threads::This);
+            self.part_mut(result, packed, 0, rows, q_first).set_product(ds, k, scale, self.how());
             for (row, length) in places(lengths) {
                 let p = self.scores(probabilities, row, length, self.common, length);
                 let ds = self.scores(scores, row, length, self.common, length);
@@ -291,11 +298,11 @@ impl Layout {
                 );
                 let g = self.part(gradient, width, row, length, first);
                 let q_result = self.part_mut(result, packed, row, length, q_first);
-                q_result.add_scaled_product(ds, k, scale, Threads::This);
+                q_result.add_product(ds, k, scale, self.how());
                 let k_result = self.part_mut(result, packed, row, length, k_first);
-                k_result.set_product(ds.transposed(), q, scale, Threads::This);
+                k_result.set_product(ds.transposed(), q, scale, self.how());
                 let v_result = self.part_mut(result, packed, row, length, v_first);
-                v_result.set_product(p.transposed(), g, 1.0, Threads::This);
+                v_result.set_product(p.transposed(), g, 1.0, self.how());
             }
         }
     }
