@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use anyhow::Context;
 use burn::tensor::Device;
+use regulus_kernels::MatmulPrecision;
 use regulus_trainer::adapter::AdapterCard;
 use regulus_trainer::device;
 use regulus_trainer::experiment::{
@@ -57,6 +58,9 @@ pub struct Request {
     /// Memory that prompt learning should make do with, such as 4GiB: the texts of some classes are computed at a time
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<String>,
+    /// How the CPU multiplies matrices: f32, bf16x3 (nearly as exact) or bf16; the last two are fast on processors with AMX
+    #[arg(long, value_name = "MODE")]
+    matmul: Option<MatmulPrecision>,
     /// Device to train on: cpu, ndarray, wgpu, cuda:N
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -109,7 +113,8 @@ impl Request {
     /// `document` with the changes of `--set`, as a checked experiment.
     fn changed(&self, mut document: toml::Table, mut origin: String) -> Outcome<Experiment> {
         let budget = self.memory_budget.iter().map(|size| format!("training.memory_budget=\"{size}\""));
-        for assignment in budget.chain(self.set.iter().cloned()) {
+        let matmul = self.matmul.iter().map(|matmul| format!("model.matmul=\"{matmul}\""));
+        for assignment in budget.chain(matmul).chain(self.set.iter().cloned()) {
             apply_override(&mut document, &assignment).map_err(Failure::request)?;
             origin += &format!(" with --set {assignment}");
         }

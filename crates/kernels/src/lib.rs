@@ -17,6 +17,7 @@ mod masked;
 mod packed;
 #[cfg(feature = "flex")]
 mod parallel;
+mod pieces;
 mod products;
 pub mod reference;
 mod replay;
@@ -30,6 +31,7 @@ pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use masked::masked_weight;
 pub use packed::{Packing, packed_attention};
+pub use pieces::in_pieces;
 pub use products::multiplying_in;
-pub use regulus_matrix::Precision as MatmulPrecision;
+pub use regulus_matrix::{Precision as MatmulPrecision, amx_available};
 pub use replay::{computing_anew, computing_once};

@@ -3,6 +3,7 @@
 
 use burn::tensor::Device;
 use regulus_clip::Precision;
+use regulus_kernels::{MatmulPrecision, amx_available};
 
 /// A device name that cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -40,6 +41,37 @@ pub struct PrecisionError {
 pub fn check_precision(device: &Device, name: &str, precision: Precision) -> Result<(), PrecisionError> {
     let fault = || PrecisionError { device: name.to_owned(), precision };
     precision.is_supported_by(device).then_some(()).ok_or_else(fault)
+}
+
+/// A way to multiply matrices that a device does not have.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "the device {device} multiplies matrices in its own way, not in {matmul}; leave `model.matmul` out, or use the device cpu"
+)]
+pub struct MatmulError {
+    /// The device.
+    pub device: String,
+    /// What was asked for.
+    pub matmul: MatmulPrecision,
+}
+
+/// Checks that the backend called `name` multiplies in `matmul`.
+///
+/// # Errors
+/// [`MatmulError`] if it does not.
+pub fn check_matmul(name: &str, matmul: MatmulPrecision) -> Result<(), MatmulError> {
+    let fault = || MatmulError { device: name.to_owned(), matmul };
+    (matmul == MatmulPrecision::F32 || name == "cpu").then_some(()).ok_or_else(fault)
+}
+
+/// What a person should know before products in `matmul` are computed without a matrix unit.
+pub fn matmul_notice(matmul: MatmulPrecision) -> Option<String> {
+    (matmul != MatmulPrecision::F32 && !amx_available()).then(|| {
+        format!(
+            "this processor has no matrix unit (AMX): products in {matmul} are computed by other instructions, with the \
+             same results, but slower than in f32"
+        )
+    })
 }
 
 /// The device called `cpu` (or `flex`), `ndarray`, `wgpu`, `cuda` or `cuda:N`.
@@ -124,6 +156,21 @@ mod tests {
         for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
             assert_eq!(check_precision(&device, "cpu", precision), Ok(()));
         }
+    }
+
+    #[test]
+    fn only_the_processor_has_ways_to_multiply() {
+        for matmul in MatmulPrecision::ALL {
+            assert_eq!(check_matmul("cpu", matmul), Ok(()));
+        }
+        assert_eq!(check_matmul("wgpu", MatmulPrecision::F32), Ok(()));
+        let fault = check_matmul("wgpu", MatmulPrecision::Bf16x3).unwrap_err().to_string();
+        assert!(
+            fault.contains("wgpu") && fault.contains("bf16x3") && fault.contains("model.matmul"),
+            "{fault}"
+        );
+        assert_eq!(matmul_notice(MatmulPrecision::F32), None);
+        assert_eq!(matmul_notice(MatmulPrecision::Bf16).is_some(), !amx_available());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use regulus_clip::Pretrained;
+use regulus_kernels::MatmulPrecision;
 use regulus_trainer::device;
 use regulus_trainer::estimate::bytes;
 
@@ -46,6 +47,9 @@ pub struct Arguments {
     /// Change a value of every experiment, such as training.epochs=1 (may be repeated)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// How the CPU multiplies matrices: f32, bf16x3 (nearly as exact) or bf16; the last two are fast on processors with AMX
+    #[arg(long, value_name = "MODE")]
+    matmul: Option<MatmulPrecision>,
     /// Run everything again, finished or not
     #[arg(long)]
     force: bool,
@@ -71,8 +75,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     };
     let missing = suite.place(&places)?;
     missing.iter().for_each(|text| eprintln!("left out, not there: {text}"));
-    if !arguments.set.is_empty() {
-        suite.notes.push(format!("Changed in every experiment: {}.", arguments.set.join(", ")));
+    let matmul = arguments.matmul.map(|matmul| format!("model.matmul=\"{matmul}\""));
+    let set: Vec<String> = matmul.into_iter().chain(arguments.set.iter().cloned()).collect();
+    if !set.is_empty() {
+        suite.notes.push(format!("Changed in every experiment: {}.", set.join(", ")));
     }
     let root = arguments.runs.join(&suite.name);
     let setting = Setting {
@@ -80,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         device: arguments.device.clone(),
         force: arguments.force,
         commit: commit::current(),
-        set: arguments.set.clone(),
+        set,
     };
     let device = device::by_name(&setting.device).map_err(Failure::request)?;
     // Loaded once here, so that a damaged model is told before any run starts.

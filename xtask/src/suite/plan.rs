@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use regulus_kernels::MatmulPrecision;
 use regulus_trainer::device;
 use regulus_trainer::estimate::Sizes;
 use regulus_trainer::experiment::{
@@ -98,6 +99,7 @@ fn planned(
             path: suite.model.clone(),
             resolution: None,
             backbone: suite.backbone_of.get(runs).cloned(),
+            matmul: MatmulPrecision::default(),
         },
         data: suite.tasks[task].clone(),
         method: trained,

@@ -160,6 +160,35 @@ fn contiguous(tensor: FlexTensor) -> FlexTensor {
     tensor.to_contiguous()
 }
 
+/// Whether the tensor is one of f32 of the flex backend, outside autodiff.
+pub(crate) fn is_plain<const D: usize>(tensor: &Tensor<D>) -> bool {
+    plain(tensor).is_some()
+}
+
+/// The values of a plain tensor.
+pub(crate) fn plain<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
+    match Input::new(tensor) {
+        Some(Input::Plain(values)) => Some(contiguous(values)),
+        _ => None,
+    }
+}
+
+/// The values of a plain tensor, which gives up its hold on them.
+///
+/// # Panics
+/// If the tensor is not plain.
+pub(crate) fn into_plain<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    match plain(&tensor) {
+        Some(values) => values,
+        None => panic!("a plain tensor was expected"),
+    }
+}
+
+/// A tensor of these values.
+pub(crate) fn from_plain<const D: usize>(values: FlexTensor) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(values)
+}
+
 /// A tensor of the given values and shape.
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::RESULTS_VERSION;
 use super::budget_check::check_budget;
 use super::listed_specs::check_classes;
+use super::matmul_spec::check_matmul;
 use super::method_spec::{HeadInit, HeadSpec, MethodSpec, WeightForm};
 use super::spec::{DataSpec, ExperimentSpec};
 use super::tes_specs::check_encoder;
@@ -53,6 +54,7 @@ impl Experiment {
             faults.renamed("data", "reference", |faults| check_data(reference, faults));
         }
         check_encoder(&spec, &mut faults);
+        check_matmul(&spec, &mut faults);
         check_stage(&spec, &mut faults);
         check_classes(&spec, &mut faults);
         if let Some(ensemble) = &spec.ensemble {

@@ -12,6 +12,7 @@ mod composition;
 mod ensemble_spec;
 mod listed_specs;
 mod mask_specs;
+mod matmul_spec;
 mod method_spec;
 mod parse;
 mod prograd_spec;

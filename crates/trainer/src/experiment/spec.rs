@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use regulus_clip::Precision;
 use regulus_datasets::Subset;
+use regulus_kernels::MatmulPrecision;
 use serde::{Deserialize, Serialize};
 
 use super::composition::{StageSpec, TeacherSpec};
 use super::ensemble_spec::EnsembleSpec;
 use super::listed_specs::{ManifestSpec, PublishedSpec};
+use super::matmul_spec;
 use super::method_spec::MethodSpec;
 use super::world_specs::{FewShotSpec, LongTailedSpec};
 use crate::training::TrainingConfig;
@@ -56,6 +58,9 @@ pub struct ModelSpec {
     /// of the model's image tower. The model then only writes texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backbone: Option<PathBuf>,
+    /// How the CPU multiplies matrices of f32 (default f32): in `bf16x3` or `bf16`, on the matrix unit of the processor.
+    #[serde(default, skip_serializing_if = "matmul_spec::is_f32", with = "matmul_spec")]
+    pub matmul: MatmulPrecision,
 }
 
 /// Training and test images.

@@ -1,6 +1,7 @@
 //! Adam and its two decoupled-decay variants.
 
 use burn::tensor::Tensor;
+use regulus_kernels::in_pieces;
 
 use super::{Memory, Moments, Update};
 
@@ -18,6 +19,16 @@ pub(super) enum Variant {
 ///   Adam adds `wd p` to `g` first, AdamW scales `p` by `1 - lr wd` first.
 /// - `HfAdamW`: `p -= lr sqrt(1-b2^k) / (1-b1^k) m / (sqrt(v) + eps)`, then `p -= lr wd p`.
 pub(super) fn step(
+    update: Update,
+    moments: &Moments,
+    variant: Variant,
+    past: Option<Memory>,
+) -> (Tensor<1>, Memory) {
+    in_place(update, moments, variant, past)
+        .unwrap_or_else(|(update, past)| with_tensors(update, moments, variant, past))
+}
+
+fn with_tensors(
     update: Update,
     moments: &Moments,
     variant: Variant,
@@ -58,6 +69,54 @@ pub(super) fn step(
     (value, Memory { steps, first, second: Some(second) })
 }
 
+/// The same in one pass over memory, where the tensors and their device are made for it: there, operation by operation,
+/// the formulas give the same bits.
+fn in_place(
+    update: Update,
+    moments: &Moments,
+    variant: Variant,
+    past: Option<Memory>,
+) -> Result<(Tensor<1>, Memory), (Update, Option<Memory>)> {
+    let Some(Memory { steps, first, second: Some(second) }) = past else { return Err((update, past)) };
+    let Update { parameter, gradient, learning_rate, weight_decay } = update;
+    let Moments { beta1, beta2, epsilon } = *moments;
+    let decays = weight_decay != 0.0;
+    let correction1 = 1.0 - beta1.powi(steps as i32 + 1);
+    let correction2 = (1.0 - beta2.powi(steps as i32 + 1)).sqrt();
+    let rate = match variant {
+        Variant::HfAdamW => learning_rate * correction2 / correction1,
+        Variant::Adam | Variant::AdamW => learning_rate / correction1,
+    };
+    let shrink = (1.0 - learning_rate * weight_decay) as f32;
+    let (rate, after) = (rate as f32, (learning_rate * weight_decay) as f32);
+    let (decay, epsilon, correction2) = (weight_decay as f32, epsilon as f32, correction2 as f32);
+    let [(keep1, add1), (keep2, add2)] = [beta1, beta2].map(|beta| (beta as f32, (1.0 - beta) as f32));
+    let moved = in_pieces(&parameter, [gradient, first, second], |parameters, [gradients, first, second]| {
+        for (((&p, g), m), v) in parameters.iter().zip(gradients).zip(first).zip(second) {
+            let gradient = if decays && variant == Variant::Adam { *g + p * decay } else { *g };
+            *m = *m * keep1 + gradient * add1;
+            *v = *v * keep2 + gradient * gradient * add2;
+            *g = match variant {
+                Variant::HfAdamW => {
+                    let moved = p - *m / (v.sqrt() + epsilon) * rate;
+                    if decays { moved - moved * after } else { moved }
+                }
+                Variant::Adam | Variant::AdamW => {
+                    let start = if decays && variant == Variant::AdamW { p * shrink } else { p };
+                    start - *m / (v.sqrt() / correction2 + epsilon) * rate
+                }
+            };
+        }
+    });
+    match moved {
+        Ok([value, first, second]) => Ok((value, Memory { steps: steps + 1, first, second: Some(second) })),
+        Err([gradient, first, second]) => {
+            let past = Memory { steps, first, second: Some(second) };
+            Err((Update { parameter, gradient, learning_rate, weight_decay }, Some(past)))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +143,35 @@ mod tests {
             trace[k] = p;
         }
         trace
+    }
+
+    #[test]
+    fn one_pass_gives_the_bits_of_many() {
+        let device = device();
+        let values = |factor: f32| {
+            let values: Vec<f32> = (0..40_000).map(|i| ((i * 37 % 101) as f32 - 50.0) * factor).collect();
+            tensor(&values, &device)
+        };
+        let moments = Moments::default();
+        for variant in [Variant::Adam, Variant::AdamW, Variant::HfAdamW] {
+            for weight_decay in [0.0, 0.03] {
+                let update = || Update {
+                    parameter: values(0.013),
+                    gradient: values(0.0007),
+                    learning_rate: 0.003,
+                    weight_decay,
+                };
+                let past =
+                    || Memory { steps: 6, first: values(0.011), second: Some(values(0.1).powi_scalar(2)) };
+                let (value, memory) = step(update(), &moments, variant, Some(past()));
+                let (expected, plain) = with_tensors(update(), &moments, variant, Some(past()));
+                let of = |tensor: Tensor<1>| tensor.into_data().try_to_vec::<f32>().unwrap();
+                assert_eq!(of(value), of(expected), "{variant:?}");
+                assert_eq!(of(memory.first), of(plain.first), "{variant:?}");
+                assert_eq!(memory.second.map(of), plain.second.map(of), "{variant:?}");
+                assert_eq!(memory.steps, plain.steps);
+            }
+        }
     }
 
     #[test]

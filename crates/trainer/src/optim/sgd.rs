@@ -1,6 +1,7 @@
 //! `torch.optim.SGD` with momentum.
 
 use burn::tensor::Tensor;
+use regulus_kernels::in_pieces;
 
 use super::{Memory, Update};
 
@@ -12,6 +13,11 @@ pub(super) fn step(
     nesterov: bool,
     past: Option<Memory>,
 ) -> (Tensor<1>, Memory) {
+    in_place(update, momentum, nesterov, past)
+        .unwrap_or_else(|(update, past)| with_tensors(update, momentum, nesterov, past))
+}
+
+fn with_tensors(update: Update, momentum: f64, nesterov: bool, past: Option<Memory>) -> (Tensor<1>, Memory) {
     let Update { parameter, gradient, learning_rate, weight_decay } = update;
     let direction = if weight_decay == 0.0 { gradient } else { gradient + parameter.clone() * weight_decay };
     let steps = past.as_ref().map_or(0, |memory| memory.steps) + 1;
@@ -22,6 +28,37 @@ pub(super) fn step(
     let way = if nesterov { direction + buffer.clone() * momentum } else { buffer.clone() };
     let value = parameter - way * learning_rate;
     (value, Memory { steps, first: buffer, second: None })
+}
+
+/// The same in one pass over memory, where the tensors and their device are made for it: there, operation by operation,
+/// the formulas give the same bits.
+fn in_place(
+    update: Update,
+    momentum: f64,
+    nesterov: bool,
+    past: Option<Memory>,
+) -> Result<(Tensor<1>, Memory), (Update, Option<Memory>)> {
+    if momentum == 0.0 {
+        return Err((update, past));
+    }
+    let Some(Memory { steps, first, second: None }) = past else { return Err((update, past)) };
+    let Update { parameter, gradient, learning_rate, weight_decay } = update;
+    let [decay, keep, rate] = [weight_decay, momentum, learning_rate].map(|value| value as f32);
+    let moved = in_pieces(&parameter, [gradient, first], |parameters, [gradients, buffers]| {
+        for ((&p, g), buffer) in parameters.iter().zip(gradients).zip(buffers) {
+            let direction = if decay == 0.0 { *g } else { *g + p * decay };
+            *buffer = *buffer * keep + direction;
+            let way = if nesterov { direction + *buffer * keep } else { *buffer };
+            *g = p - way * rate;
+        }
+    });
+    match moved {
+        Ok([value, first]) => Ok((value, Memory { steps: steps + 1, first, second: None })),
+        Err([gradient, first]) => {
+            let past = Memory { steps, first, second: None };
+            Err((Update { parameter, gradient, learning_rate, weight_decay }, Some(past)))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -40,6 +77,30 @@ mod tests {
         let (first, memory) = run(tensor(&[2.0], &device), 1.0, None);
         let (second, _) = run(first.clone(), -1.0, Some(memory));
         [first, second]
+    }
+
+    #[test]
+    fn one_pass_gives_the_bits_of_many() {
+        let device = device();
+        let values = |factor: f32| {
+            let values: Vec<f32> = (0..40_000).map(|i| ((i * 37 % 101) as f32 - 50.0) * factor).collect();
+            tensor(&values, &device)
+        };
+        for (weight_decay, nesterov) in [(0.0, false), (0.03, false), (0.03, true)] {
+            let update = || Update {
+                parameter: values(0.013),
+                gradient: values(0.7),
+                learning_rate: 0.003,
+                weight_decay,
+            };
+            let past = || Some(Memory { steps: 1, first: values(0.011), second: None });
+            let (value, memory) = step(update(), 0.9, nesterov, past());
+            let (expected, plain) = with_tensors(update(), 0.9, nesterov, past());
+            let of = |tensor: Tensor<1>| tensor.into_data().try_to_vec::<f32>().unwrap();
+            assert_eq!(of(value), of(expected));
+            assert_eq!(of(memory.first), of(plain.first));
+            assert_eq!(memory.steps, plain.steps);
+        }
     }
 
     #[test]

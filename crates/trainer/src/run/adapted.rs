@@ -6,6 +6,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 use regulus_datasets::LabelledImages;
 use regulus_images::Preprocess;
+use regulus_kernels::{MatmulPrecision, multiplying_in};
 
 use super::{DataError, Materials, RunError, build};
 use crate::adapter::{Activations, Adapter, AdapterCard};
@@ -261,13 +262,16 @@ impl AdaptedModel {
                 (trained.as_slice(), Some(places.ok_or_else(unknown)?))
             }
         };
-        let mut method = build::method(spec, &self.materials, built, None, &Parameters::default())?;
+        let matmul = spec.model.matmul;
+        let mut method = multiplying_in(matmul, || {
+            build::method(spec, &self.materials, built, None, &Parameters::default())
+        })?;
         method.restore_buffers(&adapter.buffers)?;
         check_values(method.as_ref(), adapter, &spec.label())?;
         let classes = class_names.len();
         let device = self.materials.pretrained.clip.device();
         let (parameters, preprocess) = (adapter.parameters.clone(), self.preprocess());
-        Ok(AdaptedClassifier { method, parameters, order, classes, preprocess, device })
+        Ok(AdaptedClassifier { method, parameters, order, classes, preprocess, device, matmul })
     }
 
     /// The trained model as a plain one, with a classifier of its own classes.
@@ -291,6 +295,7 @@ pub struct AdaptedClassifier<'a> {
     classes: usize,
     preprocess: &'a Preprocess,
     device: Device,
+    matmul: MatmulPrecision,
 }
 
 impl AdaptedClassifier<'_> {
@@ -302,11 +307,11 @@ impl AdaptedClassifier<'_> {
     /// A function from images to logits, row by row `[images, classes]`, in the order of the classes. What does not
     /// depend on the images is computed once, here. The images have to be as large as the model reads them.
     pub fn predictor(&self) -> impl Fn(&LabelledImages) -> Result<Vec<f32>, AdaptError> + '_ {
-        let predict = self.method.predictor(&self.parameters);
+        let predict = multiplying_in(self.matmul, || self.method.predictor(&self.parameters));
         move |images| {
             let set = ImageSet { images, preprocess: self.preprocess, device: &self.device };
             let chunks = set.chunks(FROZEN_CHUNK).flat_map(|pixels| {
-                let logits: Tensor<2> = predict(pixels);
+                let logits: Tensor<2> = multiplying_in(self.matmul, || predict(pixels));
                 logits.into_data_as::<f32>().iter::<f32>().collect::<Vec<f32>>()
             });
             let logits: Vec<f32> = chunks.collect();

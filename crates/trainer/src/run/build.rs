@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use regulus_clip::{Pretrained, TokenizeError};
 use regulus_datasets::Task;
+use regulus_kernels::multiplying_in;
 
 use super::build_adaptation::{AdaptationBuilder, objective};
 use super::build_encoder::EncoderBuilder;
@@ -34,9 +35,11 @@ pub fn method_of(
     materials: &Materials,
     device: &Device,
 ) -> Result<Box<dyn Method>, RunError> {
-    let task = &materials.task;
+    let (spec, task) = (experiment.spec(), &materials.task);
     let images = ImageSet { images: &task.train, preprocess: materials.preprocess(), device };
-    method(experiment.spec(), materials, &task.class_names, Some(&images), &Parameters::default())
+    multiplying_in(spec.model.matmul, || {
+        method(spec, materials, &task.class_names, Some(&images), &Parameters::default())
+    })
 }
 
 /// The method that tells `class_names` apart: those of the task, or of a split with classes of its own. `fixed` are the

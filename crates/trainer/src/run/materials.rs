@@ -7,20 +7,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use regulus_clip::{
-    BackboneError, LoadError, LoadedBackbone, Precision, Pretrained, ResolutionError, TokenizeError,
-};
+use regulus_clip::{BackboneError, LoadError, LoadedBackbone, Pretrained, ResolutionError, TokenizeError};
 use regulus_datasets::folders::FolderError;
 use regulus_datasets::loader::SquareStore;
 use regulus_datasets::{LabelledImages, Source as Originals, Task};
 use regulus_images::Preprocess;
+use regulus_kernels::MatmulPrecision;
 
 use super::Progress;
 use super::listed::{DataReport, ListedError, ListedParts, Listings};
 use super::source::{Images, Loading, Source};
 use crate::adapter::AdapterCard;
 use crate::class_texts::{ClassTexts, TextError};
-use crate::device::{PrecisionError, check_precision};
+use crate::device::{MatmulError, PrecisionError, check_matmul, check_precision, matmul_notice};
 use crate::experiment::{Experiment, ExperimentSpec, TextSpec};
 
 /// Data or a model that cannot be used.
@@ -47,6 +46,9 @@ pub enum DataError {
     /// The device lacks the number format that was asked for.
     #[error("`training.precision`: {0}")]
     Precision(#[from] PrecisionError),
+    /// The device lacks the way to multiply that was asked for.
+    #[error(transparent)]
+    Matmul(#[from] MatmulError),
     /// There is nothing to test on.
     #[error(
         "{} has no test images: add a test folder, name test domains, or hold out a share of train", .path.display()
@@ -107,7 +109,7 @@ impl Inputs {
             model += &ClassTexts::fingerprint(&tes.text)?;
         }
         let data = source.fingerprint() + &reference.as_ref().map(Source::fingerprint).unwrap_or_default();
-        let identity = experiment.identity(&model, &data, &device_kind(backend, spec.precision()))?;
+        let identity = experiment.identity(&model, &data, &device_kind(backend, spec))?;
         Ok(Self {
             identity,
             source,
@@ -163,7 +165,8 @@ impl Inputs {
             images.task
         });
         let Self { identity, backend, commit, .. } = self;
-        let device_kind = device_kind(&backend, spec.precision());
+        let device_kind = device_kind(&backend, spec);
+        notices.extend(matmul_notice(spec.model.matmul));
         Ok(Materials {
             pretrained,
             backbone,
@@ -191,6 +194,7 @@ struct Models {
 impl Models {
     fn load(spec: &ExperimentSpec, backend: &str, device: &Device) -> Result<Self, DataError> {
         check_precision(device, backend, spec.precision())?;
+        check_matmul(backend, spec.model.matmul)?;
         let pretrained = Pretrained::load(&spec.model.path, device)?;
         let pretrained = match spec.model.resolution {
             Some(resolution) => pretrained.at_resolution(resolution)?,
@@ -208,9 +212,13 @@ impl Models {
     }
 }
 
-/// Backend and precision in one word, such as `cpu-f32`.
-fn device_kind(backend: &str, precision: Precision) -> String {
-    format!("{backend}-{}", precision.name())
+/// Backend, precision and way to multiply in one word, such as `cpu-f32` or `cpu-f32-by-bf16x3`.
+fn device_kind(backend: &str, spec: &ExperimentSpec) -> String {
+    let precision = spec.precision().name();
+    match spec.model.matmul {
+        MatmulPrecision::F32 => format!("{backend}-{precision}"),
+        matmul => format!("{backend}-{precision}-by-{matmul}"),
+    }
 }
 
 /// Everything a run works on.
@@ -262,7 +270,7 @@ impl Materials {
             train: LabelledImages::default(),
             tests: Vec::new(),
         };
-        Ok(Self::of(models, task, card.experiment.clone(), device_kind(backend, spec.precision())))
+        Ok(Self::of(models, task, card.experiment.clone(), device_kind(backend, spec)))
     }
 
     /// The same models with other images, and nothing that belongs to these.

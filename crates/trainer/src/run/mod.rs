@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use regulus_images::FileError;
+use regulus_kernels::multiplying_in;
 
 pub use adapted::{AdaptError, AdaptedClassifier, AdaptedModel, ModelPaths};
 pub use adapted_scores::{MixtureError, MixtureScores, Space, mixtures, scores};
@@ -236,7 +237,8 @@ pub fn run(
     mut control: Control<'_>,
 ) -> Result<Outcome, RunError> {
     let run = Run { experiment, materials, identity: &materials.identity, folder, device };
-    Ok(run.finish(&mut control)?.outcome)
+    let finished = multiplying_in(experiment.spec().model.matmul, || run.finish(&mut control))?;
+    Ok(finished.outcome)
 }
 
 /// A run, or one of its earlier stages, which is a run in a folder of its own.

@@ -1,5 +1,6 @@
 //! What is measured: published methods at published batches.
 
+use regulus_kernels::MatmulPrecision;
 use regulus_trainer::experiment::{Experiment, ExperimentSpec, parse_toml};
 
 use super::models::Model;
@@ -31,8 +32,8 @@ pub struct Case {
     recipe: &'static str,
     /// Whether a residual network without texts takes the place of the image tower.
     pub has_backbone: bool,
-    /// The forms that the peer has of it.
-    pub peers: &'static [&'static str],
+    /// The forms that the peer has of it in f32.
+    peers: &'static [&'static str],
 }
 
 const PROMPTSRC: &str = r#"
@@ -145,6 +146,12 @@ impl Case {
         CASES.into_iter().find(|case| case.name == name)
     }
 
+    /// The forms that the peer has of it in this arithmetic.
+    pub fn peers(&self, matmul: MatmulPrecision) -> Vec<&'static str> {
+        let narrow = matmul == MatmulPrecision::Bf16 && self.kind == Kind::Encode;
+        self.peers.iter().copied().chain(narrow.then_some("zero-shot-bf16")).collect()
+    }
+
     /// Images of a turn.
     pub fn batch(&self, model: Model) -> usize {
         if model == Model::Tiny { self.batch.min(4) } else { self.batch }
@@ -166,9 +173,9 @@ impl Case {
     }
 
     /// The experiment, as from a recipe.
-    pub fn experiment(&self, model: Model) -> Outcome<Experiment> {
+    pub fn experiment(&self, model: Model, matmul: MatmulPrecision) -> Outcome<Experiment> {
         let mut recipe = format!(
-            "seed = 1\nmodel = {{ path = \"random\" }}\ndata = {{ kind = \"world-bias\", strength = 0.5 }}\n{}",
+            "seed = 1\nmodel = {{ path = \"random\", matmul = \"{matmul}\" }}\ndata = {{ kind = \"world-bias\", strength = 0.5 }}\n{}",
             self.recipe
         );
         if self.kind == Kind::Step {
@@ -216,7 +223,7 @@ mod tests {
     #[test]
     fn every_case_is_an_experiment() {
         for case in CASES {
-            let experiment = case.experiment(Model::VitB16).unwrap();
+            let experiment = case.experiment(Model::VitB16, MatmulPrecision::F32).unwrap();
             assert_eq!(experiment.spec().training.is_some(), case.kind == Kind::Step, "{}", case.name);
         }
         assert_eq!(CASES.map(|case| case.name).into_iter().collect::<BTreeSet<_>>().len(), CASES.len());

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use regulus_kernels::MatmulPrecision;
 
 use super::cases::{CASES, Case, Kind};
 use super::child::{Started, Turn, Worker};
@@ -40,6 +41,9 @@ pub struct Arguments {
     /// The Python that has PyTorch
     #[arg(long, default_value = "python3")]
     python: String,
+    /// How matrices are multiplied, f32, bf16x3 or bf16 (may be repeated): every case in each of them
+    #[arg(long, value_name = "MODE", default_value = "f32")]
+    matmul: Vec<MatmulPrecision>,
     /// Write everything that was measured into a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -73,9 +77,10 @@ pub fn run(kind: Kind, arguments: &Arguments) -> Outcome {
         left_out: Vec::new(),
     };
     let folder = if kind == Kind::Load { Some(SavedModel::random(arguments.model)?) } else { None };
-    for case in cases {
-        let bench =
-            Bench { case, arguments, peer: peer.as_ref(), folder: folder.as_ref().map(SavedModel::path) };
+    let cases = cases.into_iter().flat_map(|case| arguments.matmul.iter().map(move |&matmul| (case, matmul)));
+    for (case, matmul) in cases {
+        let folder = folder.as_ref().map(SavedModel::path);
+        let bench = Bench { case, matmul, arguments, peer: peer.as_ref(), folder };
         match bench.run()? {
             Ok(measured) => report.cases.push(measured),
             Err(why) => {
@@ -113,6 +118,7 @@ fn chosen(kind: Kind, names: &[String]) -> Outcome<Vec<Case>> {
 /// One case and how to measure it.
 struct Bench<'a> {
     case: Case,
+    matmul: MatmulPrecision,
     arguments: &'a Arguments,
     peer: Option<&'a Peer>,
     /// Folder of the model to load.
@@ -174,7 +180,8 @@ impl Bench<'_> {
         });
         let peers = peers.collect();
         let (batch, classes) = (case.batch(model), case.classes(model));
-        Ok(Ok(CaseReport { name: case.name, batch, classes, makes, regulus, peers }))
+        let matmul = self.matmul.to_string();
+        Ok(Ok(CaseReport { name: case.name, matmul, batch, classes, makes, regulus, peers }))
     }
 
     /// What starts this program with the case.
@@ -182,6 +189,7 @@ impl Bench<'_> {
         let program = std::env::current_exe().context("finding this program").map_err(Failure::Work)?;
         let mut command = Command::new(program);
         command.args(["bench", "case", "--case", self.case.name, "--model", self.arguments.model.name()]);
+        command.args(["--matmul", &self.matmul.to_string()]);
         if let Some(folder) = self.folder {
             command.arg("--folder").arg(folder);
         }
@@ -209,7 +217,7 @@ impl Bench<'_> {
             };
             (form, peer.command(&turn))
         };
-        Ok(self.case.peers.iter().copied().map(command).collect())
+        Ok(self.case.peers(self.matmul).into_iter().map(command).collect())
     }
 }
 

@@ -270,8 +270,8 @@ def tes(resnet):
     return step
 
 
-def zero_shot():
-    vision, x, texts = frozen(Vision()), pixels(), fixed_texts()
+def zero_shot(format):
+    vision, x, texts = frozen(Vision()).to(format), pixels().to(format), fixed_texts().to(format)
 
     @torch.inference_mode()
     def step():
@@ -318,7 +318,8 @@ FORMS = {
     "proreg": proreg,
     "tes": lambda: tes(False),
     "tes-resnet50": lambda: tes(True),
-    "zero-shot": zero_shot,
+    "zero-shot": lambda: zero_shot(torch.float32),
+    "zero-shot-bf16": lambda: zero_shot(torch.bfloat16),
     "text": text_tower,
     "load": load,
 }

@@ -34,6 +34,8 @@ pub struct Report {
 pub struct CaseReport {
     /// The case.
     pub name: &'static str,
+    /// How Regulus multiplied matrices.
+    pub matmul: String,
     /// Images of a turn.
     pub batch: usize,
     /// Classes.
@@ -124,6 +126,7 @@ impl Report {
     pub fn tables(&self) -> Vec<Table> {
         let mut own = Table::new([
             "case",
+            "matmul",
             "s",
             "per second",
             "data",
@@ -133,10 +136,12 @@ impl Report {
             "optimiser",
             "peak MiB",
         ]);
-        let mut beside = Table::new(["case", "peer", "peer s", "peer/ours", "peer MiB", "memory peer/ours"]);
-        for CaseReport { name, makes: (what, _), regulus, peers, .. } in &self.cases {
+        let mut beside =
+            Table::new(["case", "matmul", "peer", "peer s", "peer/ours", "peer MiB", "memory peer/ours"]);
+        for CaseReport { name, matmul, makes: (what, _), regulus, peers, .. } in &self.cases {
             let mut row = vec![
                 (*name).to_owned(),
+                matmul.clone(),
                 format!("{:.4}", regulus.seconds),
                 format!("{:.2} {what}", regulus.per_second),
             ];
@@ -152,6 +157,7 @@ impl Report {
             for PeerReport { form, measured, time_ratio, memory_ratio } in peers {
                 beside.row([
                     (*name).to_owned(),
+                    matmul.clone(),
                     (*form).to_owned(),
                     format!("{:.4}", measured.seconds),
                     format!("{time_ratio:.2}"),

@@ -9,6 +9,7 @@ use burn::tensor::Device;
 use regulus_clip::Pretrained;
 use regulus_datasets::{LabelledImages, Task};
 use regulus_images::random::Stream;
+use regulus_kernels::{MatmulPrecision, multiplying_in};
 use regulus_trainer::batches::{ImageSet, Sampler};
 use regulus_trainer::class_texts::ClassTexts;
 use regulus_trainer::device;
@@ -34,6 +35,9 @@ pub struct Arguments {
     /// Its model
     #[arg(long, value_enum)]
     model: Model,
+    /// How matrices are multiplied
+    #[arg(long, default_value = "f32")]
+    matmul: MatmulPrecision,
     /// Folder of the model to load
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -43,15 +47,15 @@ pub struct Arguments {
 const BATCHES: usize = 2;
 
 pub fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { case, model, folder } = arguments;
+    let Arguments { case, model, matmul, folder } = arguments;
     let case = Case::named(case).ok_or_else(|| Failure::Request(anyhow!("no case is called `{case}`")))?;
     let device = device::by_name("cpu").map_err(Failure::request)?;
-    match case.kind {
-        Kind::Step => steps(&case, *model, &device),
-        Kind::Encode => images(&case, *model, &device),
+    multiplying_in(*matmul, || match case.kind {
+        Kind::Step => steps(&case, *model, *matmul, &device),
+        Kind::Encode => images(&case, *model, *matmul, &device),
         Kind::Text => texts(&case, *model, &device),
         Kind::Load => loading(folder.as_deref(), &device),
-    }
+    })
 }
 
 /// Takes turns until the input ends, then says how much memory they took.
@@ -74,8 +78,8 @@ fn say(said: &Said) -> Outcome {
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Failure::work)
 }
 
-fn steps(case: &Case, model: Model, device: &Device) -> Outcome {
-    let (experiment, materials) = (case.experiment(model)?, materials(case, model, device)?);
+fn steps(case: &Case, model: Model, matmul: MatmulPrecision, device: &Device) -> Outcome {
+    let (experiment, materials) = (case.experiment(model, matmul)?, materials(case, model, device)?);
     let spec = experiment.spec();
     let mut method = match method_of(&experiment, &materials, device) {
         Ok(method) => method,
@@ -92,8 +96,8 @@ fn steps(case: &Case, model: Model, device: &Device) -> Outcome {
     serve(|| training.step(&mut recorder).map(|_| ()).map_err(Failure::work))
 }
 
-fn images(case: &Case, model: Model, device: &Device) -> Outcome {
-    let (experiment, materials) = (case.experiment(model)?, materials(case, model, device)?);
+fn images(case: &Case, model: Model, matmul: MatmulPrecision, device: &Device) -> Outcome {
+    let (experiment, materials) = (case.experiment(model, matmul)?, materials(case, model, device)?);
     let method = method_of(&experiment, &materials, device).map_err(Failure::work)?;
     let parameters = method.parameters();
     let predictor = method.predictor(&parameters);
