@@ -48,7 +48,7 @@ impl Engine for Avx512 {
             let first = column + 16 * half;
             let lanes = columns.lanes().saturating_sub(first).min(16);
             // SAFETY: a value of this type proves that the CPU has the instructions.
-            unsafe { pack::lanes(columns, first, lanes, into, 2, half) };
+            unsafe { pack::lanes::<2>(columns, first, lanes, into, half) };
         }
     }
 
@@ -56,7 +56,7 @@ impl Engine for Avx512 {
     fn pack_rows(&self, rows: &Operand, row: usize, count: usize, into: &mut [Line]) {
         for (strip, into) in strips(count).zip(into.chunks_exact_mut(rows.depth())) {
             // SAFETY: a value of this type proves that the CPU has the instructions.
-            unsafe { pack::lanes(rows, row + strip.start, strip.len(), into, 1, 0) };
+            unsafe { pack::lanes::<1>(rows, row + strip.start, strip.len(), into, 0) };
         }
     }
 
