@@ -16,6 +16,7 @@ pub(super) const MOST_ROWS: usize = 14;
 #[allow(unsafe_code)]
 pub(super) fn multiply(mut out: MatrixMut, a: &[Line], b: &[Line], factor: f32, accumulate: bool) {
     assert!(b.len() == 2 * a.len() && (1..=32).contains(&out.columns()), "not a block of the kernel");
+    out.prefetch();
     let call = Call {
         a: a.as_ptr().cast(),
         b: b.as_ptr().cast(),
@@ -72,10 +73,6 @@ unsafe fn rows<const R: usize>(call: &Call) {
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); 2]; R];
         let (mut a, mut b) = (call.a, call.b);
-        for row in 0..R {
-            _mm_prefetch::<_MM_HINT_T0>(call.out.wrapping_add(row * call.stride).cast());
-            _mm_prefetch::<_MM_HINT_T0>(call.out.wrapping_add(row * call.stride + 16).cast());
-        }
         for _ in 0..call.depth {
             let (left, right) = (_mm512_load_ps(b), _mm512_load_ps(b.add(16)));
             for (row, sum) in sums.iter_mut().enumerate() {
