@@ -71,15 +71,15 @@ impl Engine for Avx512 {
         accumulate: bool,
     ) {
         let (rows, columns) = (out.rows(), out.columns());
-        for (panel, b) in b.chunks_exact(self.panel_lines(depth)).enumerate() {
-            let columns = panel * PANEL..columns.min((panel + 1) * PANEL);
-            for (pass, b) in b.chunks(2 * PASS).enumerate() {
-                let accumulate = accumulate || pass > 0;
+        for start in (0..depth).step_by(PASS) {
+            let end = depth.min(start + PASS);
+            for (panel, b) in b.chunks_exact(self.panel_lines(depth)).enumerate() {
+                let columns = panel * PANEL..columns.min((panel + 1) * PANEL);
                 for (strip, a) in strips(rows).zip(a.chunks_exact(depth)) {
                     let out = out.part(strip, columns.clone());
-                    let a = &a[pass * PASS..][..b.len() / 2];
+                    let (a, b) = (&a[start..end], &b[2 * start..2 * end]);
                     // SAFETY: a value of this type proves that the CPU has the instructions.
-                    unsafe { kernel::multiply(out, a, b, factor, accumulate) };
+                    unsafe { kernel::multiply(out, a, b, factor, accumulate || start > 0) };
                 }
             }
         }
