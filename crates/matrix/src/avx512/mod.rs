@@ -71,15 +71,28 @@ impl Engine for Avx512 {
         accumulate: bool,
     ) {
         let (rows, columns) = (out.rows(), out.columns());
+        let (all, lines) = (b, self.panel_lines(depth));
         for start in (0..depth).step_by(PASS) {
             let end = depth.min(start + PASS);
-            for (panel, b) in b.chunks_exact(self.panel_lines(depth)).enumerate() {
+            for (panel, b) in all.chunks_exact(lines).enumerate() {
                 let columns = panel * PANEL..columns.min((panel + 1) * PANEL);
-                for (strip, a) in strips(rows).zip(a.chunks_exact(depth)) {
+                let share = (2 * (end - start)).div_ceil(strips(rows).count());
+                for (i, (strip, a)) in strips(rows).zip(a.chunks_exact(depth)).enumerate() {
                     let out = out.part(strip, columns.clone());
+                    // Each strip asks for its share of the panel that follows.
+                    let ahead = all.get(panel * lines + lines + 2 * start + i * share..).unwrap_or_default();
                     let (a, b) = (&a[start..end], &b[2 * start..2 * end]);
                     // SAFETY: a value of this type proves that the CPU has the instructions.
-                    unsafe { kernel::multiply(out, a, b, factor, accumulate || start > 0) };
+                    unsafe {
+                        kernel::multiply(
+                            out,
+                            a,
+                            b,
+                            &ahead[..share.min(ahead.len())],
+                            factor,
+                            accumulate || start > 0,
+                        )
+                    };
                 }
             }
         }
