@@ -157,6 +157,18 @@ impl<'a> MatrixMut<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.start.wrapping_add(row * self.stride), self.columns) }
     }
 
+    /// Asks for the rows to be brought to the cache, to be written.
+    #[inline]
+    pub(crate) fn prefetch(&mut self) {
+        #[cfg(target_arch = "x86_64")]
+        for row in 0..self.rows {
+            let row = self.start.wrapping_add(row * self.stride);
+            for column in (0..self.columns).step_by(16) {
+                prefetch(row.wrapping_add(column));
+            }
+        }
+    }
+
     /// The elements that lie in both ranges.
     pub(crate) fn part(&mut self, rows: Range<usize>, columns: Range<usize>) -> MatrixMut<'_> {
         assert!(rows.start <= rows.end && rows.end <= self.rows, "the rows exceed the result");
@@ -183,6 +195,15 @@ impl<'a> MatrixMut<'a> {
         let start = self.start.wrapping_add(column);
         (Self { columns: column, ..self }, Self { start, columns: self.columns - column, ..self })
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[allow(unsafe_code)]
+fn prefetch(place: *const f32) {
+    use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+    // SAFETY: a prefetch of any address is a hint without an effect on memory.
+    unsafe { _mm_prefetch::<_MM_HINT_ET0>(place.cast()) };
 }
 
 /// Whether the last of `rows` by `columns` elements lies within `length` values.

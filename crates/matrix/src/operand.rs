@@ -28,8 +28,12 @@ pub(crate) struct Runs<'a> {
     pub(crate) values: &'a [f32],
     /// From the start of a run to that of the next one.
     pub(crate) stride: usize,
-    /// For each run, a bit for each value that is there and counts.
-    pub(crate) keep: [u16; 16],
+    /// The number of runs.
+    pub(crate) count: usize,
+    /// The number of values of a run.
+    pub(crate) length: usize,
+    /// For each run a bit for each value that is there and counts, if not all that are there count.
+    pub(crate) masks: Option<[u16; 16]>,
 }
 
 impl<'a> Operand<'a> {
@@ -97,18 +101,15 @@ impl<'a> Operand<'a> {
         };
         let start = self.index(lane, depth);
         let values = &self.lanes.values()[start..start + (count - 1) * stride + length];
-        let mut keep = [0; 16];
-        for (i, keep) in keep[..count].iter_mut().enumerate() {
-            let run = if along { self.kept(lane + i, depth) } else { self.kept(lane, depth + i) };
-            *keep = run & (u16::MAX >> (16 - length));
-        }
-        Runs { values, stride, keep }
-    }
-
-    /// Whether a mask sets values to zero.
-    #[inline]
-    pub(crate) fn is_masked(&self) -> bool {
-        self.keep.is_some()
+        let masks = self.keep.map(|_| {
+            let mut masks = [0; 16];
+            for (i, mask) in masks[..count].iter_mut().enumerate() {
+                let run = if along { self.kept(lane + i, depth) } else { self.kept(lane, depth + i) };
+                *mask = run & (u16::MAX >> (16 - length));
+            }
+            masks
+        });
+        Runs { values, stride, count, length, masks }
     }
 
     #[inline]
@@ -152,8 +153,8 @@ mod tests {
         }
         let runs = Operand::masked_right(matrix.transposed(), &words).runs(6, 2, 3, 7);
         assert_eq!((runs.values[0], runs.values.len(), runs.stride), (64.0, 17, 10));
-        assert_eq!(runs.keep[..3], [1, 0, 0]);
+        assert_eq!(runs.masks.unwrap()[..3], [1, 0, 0]);
         let runs = Operand::masked_right(matrix, &words).runs(1, 9, 7, 1);
-        assert_eq!((runs.values[0], runs.values.len(), runs.keep[0]), (72.0, 9, 1));
+        assert_eq!((runs.values[0], runs.values.len(), runs.masks.unwrap()[0]), (72.0, 9, 1));
     }
 }

@@ -24,40 +24,63 @@ pub(crate) fn block(
     if operand.order() == Order::Scattered {
         return (by_lane, gather(operand, lane, lanes, depth, depths));
     }
-    let runs = operand.runs(lane, lanes, depth, depths);
-    let whole = lanes == 16 && depths == 16 && !operand.is_masked();
-    (by_lane, if whole { load_all(&runs) } else { load_some(&runs) })
+    (by_lane, load(&operand.runs(lane, lanes, depth, depths)))
 }
 
-/// Runs of 16 values.
+/// Each run to a register.
 #[target_feature(enable = "avx512f")]
 #[inline]
 #[allow(unsafe_code)]
-fn load_all(runs: &Runs) -> [__m512i; 16] {
-    assert!(runs.values.len() >= 15 * runs.stride + 16, "not 16 runs");
-    let start = runs.values.as_ptr();
+fn load(runs: &Runs) -> [__m512i; 16] {
+    let Runs { values, stride, count, length, masks } = *runs;
+    assert!(
+        (1..=16).contains(&count)
+            && (1..=16).contains(&length)
+            && (count - 1) * stride + length <= values.len(),
+        "runs beyond their values"
+    );
+    let start = values.as_ptr();
+    let present = u16::MAX >> (16 - length);
     let mut registers = [_mm512_setzero_si512(); 16];
-    for (i, register) in registers.iter_mut().enumerate() {
-        // SAFETY: the last value of the last run lies within the slice, as the assertion says.
-        *register = unsafe { _mm512_loadu_si512(start.add(i * runs.stride).cast()) };
+    if let Some(masks) = masks {
+        for (i, register) in registers.iter_mut().enumerate().take(count) {
+            // SAFETY: lanes whose bit is not set are not read; the others lie within the slice, as asserted.
+            *register = unsafe { _mm512_maskz_loadu_epi32(masks[i] & present, start.add(i * stride).cast()) };
+        }
+        return registers;
     }
-    registers
-}
-
-/// Runs of values, some of which are missing or do not count.
-#[target_feature(enable = "avx512f")]
-#[inline]
-#[allow(unsafe_code)]
-fn load_some(runs: &Runs) -> [__m512i; 16] {
-    let start = runs.values.as_ptr();
-    let mut registers = [_mm512_setzero_si512(); 16];
-    for (i, (register, keep)) in registers.iter_mut().zip(runs.keep).enumerate() {
-        let present = 16 - keep.leading_zeros() as usize;
-        assert!(keep == 0 || i * runs.stride + present <= runs.values.len(), "a run beyond its values");
-        // SAFETY: lanes whose bit is not set are not read; the others lie within the slice, as the assertion says.
-        *register = unsafe { _mm512_maskz_loadu_epi32(keep, start.wrapping_add(i * runs.stride).cast()) };
+    // Written out: a loop would move the registers through memory.
+    macro_rules! each {
+        ($load:expr) => {
+            [
+                $load(0),
+                $load(1),
+                $load(2),
+                $load(3),
+                $load(4),
+                $load(5),
+                $load(6),
+                $load(7),
+                $load(8),
+                $load(9),
+                $load(10),
+                $load(11),
+                $load(12),
+                $load(13),
+                $load(14),
+                $load(15),
+            ]
+        };
     }
-    registers
+    let run = |i: usize| start.wrapping_add(i.wrapping_mul(stride)).cast::<i32>();
+    if count == 16 && length == 16 {
+        // SAFETY: 16 runs of 16 values lie within the slice, as asserted.
+        unsafe { each!(|i| _mm512_loadu_si512(run(i).cast())) }
+    } else {
+        let mask = |i| if i < count { present } else { 0 };
+        // SAFETY: lanes whose bit is not set are not read; the others lie within the slice, as asserted.
+        unsafe { each!(|i| _mm512_maskz_loadu_epi32(mask(i), run(i))) }
+    }
 }
 
 /// Values that are not adjacent.

@@ -48,7 +48,7 @@ impl Engine for Avx512 {
             let first = column + 16 * half;
             let lanes = columns.lanes().saturating_sub(first).min(16);
             // SAFETY: a value of this type proves that the CPU has the instructions.
-            unsafe { pack::lanes(columns, first, lanes, into, 2, half) };
+            unsafe { pack::lanes::<2>(columns, first, lanes, into, half) };
         }
     }
 
@@ -56,7 +56,7 @@ impl Engine for Avx512 {
     fn pack_rows(&self, rows: &Operand, row: usize, count: usize, into: &mut [Line]) {
         for (strip, into) in strips(count).zip(into.chunks_exact_mut(rows.depth())) {
             // SAFETY: a value of this type proves that the CPU has the instructions.
-            unsafe { pack::lanes(rows, row + strip.start, strip.len(), into, 1, 0) };
+            unsafe { pack::lanes::<1>(rows, row + strip.start, strip.len(), into, 0) };
         }
     }
 
@@ -71,15 +71,28 @@ impl Engine for Avx512 {
         accumulate: bool,
     ) {
         let (rows, columns) = (out.rows(), out.columns());
-        for (panel, b) in b.chunks_exact(self.panel_lines(depth)).enumerate() {
-            let columns = panel * PANEL..columns.min((panel + 1) * PANEL);
-            for (pass, b) in b.chunks(2 * PASS).enumerate() {
-                let accumulate = accumulate || pass > 0;
-                for (strip, a) in strips(rows).zip(a.chunks_exact(depth)) {
+        let (all, lines) = (b, self.panel_lines(depth));
+        for start in (0..depth).step_by(PASS) {
+            let end = depth.min(start + PASS);
+            for (panel, b) in all.chunks_exact(lines).enumerate() {
+                let columns = panel * PANEL..columns.min((panel + 1) * PANEL);
+                let share = (2 * (end - start)).div_ceil(strips(rows).count());
+                for (i, (strip, a)) in strips(rows).zip(a.chunks_exact(depth)).enumerate() {
                     let out = out.part(strip, columns.clone());
-                    let a = &a[pass * PASS..][..b.len() / 2];
+                    // Each strip asks for its share of the panel that follows.
+                    let ahead = all.get(panel * lines + lines + 2 * start + i * share..).unwrap_or_default();
+                    let (a, b) = (&a[start..end], &b[2 * start..2 * end]);
                     // SAFETY: a value of this type proves that the CPU has the instructions.
-                    unsafe { kernel::multiply(out, a, b, factor, accumulate) };
+                    unsafe {
+                        kernel::multiply(
+                            out,
+                            a,
+                            b,
+                            &ahead[..share.min(ahead.len())],
+                            factor,
+                            accumulate || start > 0,
+                        )
+                    };
                 }
             }
         }

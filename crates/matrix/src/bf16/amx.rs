@@ -9,7 +9,7 @@ use std::arch::x86_64::__cpuid_count;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-use super::TILE;
+use super::{SUMS, TILE};
 use crate::lines::Line;
 
 /// Proof that the CPU has the unit and the system lets this process use it.
@@ -37,35 +37,24 @@ impl Amx {
         Configured(PhantomData)
     }
 
-    /// Adds the product of a strip of `tiles` tiles and a panel to the sums, or sets them to it. The unit must be
-    /// configured, or the system ends the process.
+    /// Sets the sums to the product of a strip of `tiles` tiles and a panel. The unit must be configured, or the
+    /// system ends the process.
     #[allow(unsafe_code)]
-    pub(super) fn add(
-        self,
-        split: bool,
-        tiles: usize,
-        a: &[Line],
-        b: &[Line],
-        sums: &mut [Line],
-        first: bool,
-    ) {
+    pub(super) fn sum(self, split: bool, tiles: usize, a: &[Line], b: &[Line], sums: &mut [Line; SUMS]) {
         let parts = if split { 2 } else { 1 };
         let steps = b.len() / (2 * parts * TILE);
         assert!(
-            steps > 0
-                && b.len() == steps * 2 * parts * TILE
-                && a.len() == steps * tiles * parts * TILE
-                && sums.len() == tiles * 2 * TILE,
+            steps > 0 && b.len() == steps * 2 * parts * TILE && a.len() == steps * tiles * parts * TILE,
             "not a block of the kernel"
         );
         let (a, b, sums) = (a.as_ptr(), b.as_ptr(), sums.as_mut_ptr());
-        // SAFETY: the assertion says that the operands hold the tiles of all steps and the sums two lines per row.
+        // SAFETY: the assertion says that the operands hold the tiles of all steps and the sums two lines for each of 32 rows.
         unsafe {
             match (tiles, split) {
-                (1, false) => one(a, b, sums, steps, first),
-                (2, false) => two(a, b, sums, steps, first),
-                (1, true) => one_split(a, b, sums, steps, first),
-                (2, true) => two_split(a, b, sums, steps, first),
+                (1, false) => one(a, b, sums, steps),
+                (2, false) => two(a, b, sums, steps),
+                (1, true) => one_split(a, b, sums, steps),
+                (2, true) => two_split(a, b, sums, steps),
                 _ => panic!("a strip of {tiles} tiles"),
             }
         }
@@ -98,7 +87,7 @@ fn permitted() -> bool {
     unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST, TILE_DATA) == 0 }
 }
 
-/// A kernel: the sums' tiles zeroed or loaded, a loop over the steps, the sums stored.
+/// A kernel: the sums' tiles zeroed, a loop over the steps, the sums stored.
 macro_rules! kernel {
     ($(#[$doc:meta])* $name:ident, $rows:literal, $a_bytes:literal, $b_bytes:literal, [$($loop:literal),* $(,)?]) => {
         $(#[$doc])*
@@ -106,20 +95,10 @@ macro_rules! kernel {
         /// # Safety
         /// The unit is configured, and the pointers are valid for the tiles of all steps, of which there is one.
         #[allow(unsafe_code)]
-        unsafe fn $name(a: *const Line, b: *const Line, sums: *mut Line, steps: usize, first: bool) {
+        unsafe fn $name(a: *const Line, b: *const Line, sums: *mut Line, steps: usize) {
             // SAFETY: loads and stores lie within what the caller vouches for.
             unsafe {
                 asm!(
-                    "test {first}, {first}",
-                    "jnz 3f",
-                    "tileloadd tmm0, [{sums} + {wide}]",
-                    "tileloadd tmm1, [{sums} + {wide} + 64]",
-                    concat!(".if ", $rows, " > 1"),
-                    "tileloadd tmm2, [{sums} + {wide} + 2048]",
-                    "tileloadd tmm3, [{sums} + {wide} + 2112]",
-                    ".endif",
-                    "jmp 2f",
-                    "3:",
                     "tilezero tmm0",
                     "tilezero tmm1",
                     concat!(".if ", $rows, " > 1"),
@@ -142,7 +121,6 @@ macro_rules! kernel {
                     b = inout(reg) b => _,
                     sums = in(reg) sums,
                     steps = inout(reg) steps => _,
-                    first = in(reg) usize::from(first),
                     line = in(reg) 64usize,
                     wide = in(reg) 128usize,
                     out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,

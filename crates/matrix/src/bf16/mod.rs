@@ -13,7 +13,7 @@ mod scalar;
 mod vector;
 
 use crate::blocks::{Engine, PANEL};
-use crate::lines::{Line, with_lines};
+use crate::lines::Line;
 use crate::operand::Operand;
 use crate::{Kernels, MatrixMut};
 
@@ -112,15 +112,13 @@ impl Tiles {
         scalar::pack_tile(operand, place, high, low);
     }
 
-    /// Adds the product of a strip of `tiles` tiles and a panel to the sums, or sets them to it.
-    fn add(&self, tiles: usize, a: &[Line], b: &[Line], sums: &mut [Line], first: bool) {
+    /// Sets the sums to the product of a strip of `tiles` tiles and a panel.
+    fn sum(&self, tiles: usize, a: &[Line], b: &[Line], sums: &mut [Line; SUMS]) {
         #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
         if let Some(amx) = self.amx {
-            return amx.add(self.split, tiles, a, b, sums, first);
+            return amx.sum(self.split, tiles, a, b, sums);
         }
-        if first {
-            sums.fill(Line::ZERO);
-        }
+        sums.fill(Line::ZERO);
         emulation::add(self.split, tiles, a, b, sums);
     }
 
@@ -180,27 +178,16 @@ impl Engine for Tiles {
         let _configured = self.amx.map(Amx::configure);
         let (rows, columns) = (out.rows(), out.columns());
         let strip = self.row_lines(Self::STRIP, depth);
-        let step = 2 * self.parts() * TILE;
-        with_lines(rows.div_ceil(Self::STRIP) * SUMS, |sums| {
-            for (panel, b) in b.chunks_exact(self.panel_lines(depth)).enumerate() {
-                for (pass, b) in b.chunks(PASS * step).enumerate() {
-                    let steps = b.len() / step;
-                    for (a, sums) in a.chunks(strip).zip(sums.chunks_exact_mut(SUMS)) {
-                        let tiles = 2 * a.len() / strip;
-                        let lines = tiles * self.parts() * TILE;
-                        let a = &a[pass * PASS * lines..][..steps * lines];
-                        self.add(tiles, a, b, &mut sums[..tiles * 2 * TILE], pass == 0);
-                    }
-                }
-                let columns = panel * PANEL..columns.min((panel + 1) * PANEL);
-                for (i, sums) in sums.chunks_exact(SUMS).enumerate() {
-                    let rows = i * Self::STRIP..rows.min((i + 1) * Self::STRIP);
-                    self.finish(out.part(rows, columns.clone()), sums, factor, accumulate);
-                }
+        let mut sums = [Line::ZERO; SUMS];
+        for (panel, b) in b.chunks_exact(self.panel_lines(depth)).enumerate() {
+            let columns = panel * PANEL..columns.min((panel + 1) * PANEL);
+            for (i, a) in a.chunks(strip).enumerate() {
+                let rows = i * Self::STRIP..rows.min((i + 1) * Self::STRIP);
+                let mut out = out.part(rows, columns.clone());
+                out.prefetch();
+                self.sum(2 * a.len() / strip, a, b, &mut sums);
+                self.finish(out, &sums, factor, accumulate);
             }
-        });
+        }
     }
 }
-
-/// Steps of one pass over a panel.
-const PASS: usize = 8;
