@@ -44,20 +44,14 @@ impl Engine for Avx512 {
 
     #[allow(unsafe_code)]
     fn pack_panel(&self, columns: &Operand, column: usize, into: &mut [Line]) {
-        for half in 0..2 {
-            let first = column + 16 * half;
-            let lanes = columns.lanes().saturating_sub(first).min(16);
-            // SAFETY: a value of this type proves that the CPU has the instructions.
-            unsafe { pack::lanes::<2>(columns, first, lanes, into, half) };
-        }
+        // SAFETY: a value of this type proves that the CPU has the instructions.
+        unsafe { pack::panel(columns, column, into) };
     }
 
     #[allow(unsafe_code)]
     fn pack_rows(&self, rows: &Operand, row: usize, count: usize, into: &mut [Line]) {
-        for (strip, into) in strips(count).zip(into.chunks_exact_mut(rows.depth())) {
-            // SAFETY: a value of this type proves that the CPU has the instructions.
-            unsafe { pack::lanes::<1>(rows, row + strip.start, strip.len(), into, 0) };
-        }
+        // SAFETY: a value of this type proves that the CPU has the instructions.
+        unsafe { pack::rows(rows, row, count, into) };
     }
 
     #[allow(unsafe_code)]

@@ -12,9 +12,11 @@ mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 
+use std::ops::Range;
+
 use crate::blocks::{Engine, PANEL};
 use crate::lines::Line;
-use crate::operand::Operand;
+use crate::operand::{Operand, Order};
 use crate::{Kernels, MatrixMut};
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -76,28 +78,25 @@ impl Tiles {
         if self.split { 2 } else { 1 }
     }
 
-    /// Packs a strip or a panel of `tiles` tiles.
-    fn pack(
+    /// Packs one step of the depth of a strip or a panel of `tiles` tiles.
+    fn pack_step(
         &self,
         operand: &Operand,
-        lane: usize,
-        lanes: usize,
+        (lane, lanes): (usize, usize),
+        step: usize,
         tiles: usize,
         side: Side,
         into: &mut [Line],
     ) {
-        for (step, into) in into.chunks_exact_mut(tiles * self.parts() * TILE).enumerate() {
-            let (high, low) = into.split_at_mut(tiles * TILE);
-            for (tile, high) in high.chunks_exact_mut(TILE).enumerate() {
-                let lane = lane + tile * TILE;
-                let place = Place {
-                    lane,
-                    lanes: lanes.saturating_sub(tile * TILE).min(TILE),
-                    depth: step * STEP,
-                    side,
-                };
-                self.pack_tile(operand, place, high, low.get_mut(tile * TILE..(tile + 1) * TILE));
-            }
+        let (high, low) = into.split_at_mut(tiles * TILE);
+        for (tile, high) in high.chunks_exact_mut(TILE).enumerate() {
+            let place = Place {
+                lane: lane + tile * TILE,
+                lanes: lanes.saturating_sub(tile * TILE).min(TILE),
+                depth: step * STEP,
+                side,
+            };
+            self.pack_tile(operand, place, high, low.get_mut(tile * TILE..(tile + 1) * TILE));
         }
     }
 
@@ -154,14 +153,35 @@ impl Engine for Tiles {
     }
 
     fn pack_panel(&self, columns: &Operand, column: usize, into: &mut [Line]) {
-        self.pack(columns, column, columns.lanes() - column, 2, Side::Right, into);
+        let lanes = (column, columns.lanes() - column);
+        for (step, into) in into.chunks_exact_mut(2 * self.parts() * TILE).enumerate() {
+            self.pack_step(columns, lanes, step, 2, Side::Right, into);
+        }
     }
 
     fn pack_rows(&self, rows: &Operand, row: usize, count: usize, into: &mut [Line]) {
-        for (strip, into) in into.chunks_mut(self.row_lines(Self::STRIP, rows.depth())).enumerate() {
+        let (depth, lines) = (rows.depth(), self.row_lines(Self::STRIP, rows.depth()));
+        let pack = |steps: Range<usize>, strip: usize, into: &mut [Line]| {
             let (start, count) = (strip * Self::STRIP, count - strip * Self::STRIP);
             let tiles = count.div_ceil(TILE).min(2);
-            self.pack(rows, row + start, count, tiles, Side::Left, into);
+            let length = tiles * self.parts() * TILE;
+            for step in steps {
+                let into = &mut into[step * length..][..length];
+                self.pack_step(rows, (row + start, count), step, tiles, Side::Left, into);
+            }
+        };
+        let steps = depth.div_ceil(STEP);
+        if rows.order() == Order::AcrossLanes {
+            // All strips at each depth, for the reason that the f32 packing has.
+            for step in 0..steps {
+                for (strip, into) in into.chunks_mut(lines).enumerate() {
+                    pack(step..step + 1, strip, into);
+                }
+            }
+        } else {
+            for (strip, into) in into.chunks_mut(lines).enumerate() {
+                pack(0..steps, strip, into);
+            }
         }
     }
 
