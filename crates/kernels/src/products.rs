@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use regulus_matrix::{Matrix, MatrixMut, Precision, Settings, Threads, product};
+use regulus_matrix::{Kernels, Matrix, MatrixMut, Precision, Settings, Threads, product};
 
 thread_local! {
     static CURRENT: Cell<Precision> = const { Cell::new(Precision::F32) };
@@ -38,17 +38,25 @@ pub(crate) fn precision() -> Precision {
 pub(crate) struct How {
     precision: Precision,
     threads: Threads,
+    kernels: Kernels,
 }
 
 impl How {
     /// On the calling thread.
     pub(crate) fn here(precision: Precision) -> Self {
-        Self { precision, threads: Threads::This }
+        Self { precision, threads: Threads::This, kernels: Kernels::Native }
     }
 
     /// On rayon's current pool.
     pub(crate) fn pooled(precision: Precision) -> Self {
-        Self { precision, threads: Threads::Pool }
+        Self { precision, threads: Threads::Pool, kernels: Kernels::Native }
+    }
+}
+
+impl How {
+    /// The same by other kernels.
+    pub(crate) fn by(self, kernels: Kernels) -> Self {
+        Self { kernels, ..self }
     }
 }
 
@@ -62,12 +70,14 @@ pub(crate) trait Multiply {
 }
 
 impl Multiply for MatrixMut<'_> {
-    fn set_product(self, a: Matrix, b: Matrix, factor: f32, How { precision, threads }: How) {
-        product(self, a, b, precision, &Settings { factor, threads, ..Settings::default() });
+    fn set_product(self, a: Matrix, b: Matrix, factor: f32, how: How) {
+        let How { precision, threads, kernels } = how;
+        product(self, a, b, precision, &Settings { factor, threads, kernels, ..Settings::default() });
     }
 
-    fn add_product(self, a: Matrix, b: Matrix, factor: f32, How { precision, threads }: How) {
-        let settings = Settings { factor, threads, accumulate: true, ..Settings::default() };
+    fn add_product(self, a: Matrix, b: Matrix, factor: f32, how: How) {
+        let How { precision, threads, kernels } = how;
+        let settings = Settings { factor, threads, kernels, accumulate: true, ..Settings::default() };
         product(self, a, b, precision, &settings);
     }
 }

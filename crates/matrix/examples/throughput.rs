@@ -29,7 +29,7 @@ const fn shape(
     Shape { name, rows, columns, depth, transposed, repeats }
 }
 
-const SHAPES: [Shape; 13] = [
+const SHAPES: [Shape; 16] = [
     shape("qkv 1576x768x2304 x Wt", (1576, 768, 2304), (false, true), 1),
     shape("qkv 1576x768x2304", (1576, 768, 2304), (false, false), 1),
     shape("out 1576x768x768 x Wt", (1576, 768, 768), (false, true), 1),
@@ -38,6 +38,9 @@ const SHAPES: [Shape; 13] = [
     shape("down 1576x3072x768", (1576, 3072, 768), (false, false), 1),
     shape("dW 3072x1576x768 gt x", (3072, 1576, 768), (true, false), 1),
     shape("rows 1x768x2304 x Wt", (1, 768, 2304), (false, true), 20),
+    shape("rows 4x768x2304 x Wt", (4, 768, 2304), (false, true), 20),
+    shape("rows 8x768x2304 x Wt", (8, 768, 2304), (false, true), 20),
+    shape("rows 4x32x32 x Wt", (4, 32, 32), (false, true), 1000),
     shape("rows 20x768x2304 x Wt", (20, 768, 2304), (false, true), 10),
     shape("rows 197x768x2304 x Wt", (197, 768, 2304), (false, true), 4),
     shape("head 197x64x197 q kt", (197, 64, 197), (false, true), 60),

@@ -40,6 +40,20 @@ fn images_texts_and_loading_are_measured() {
 }
 
 #[test]
+fn ways_to_multiply_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("steps.json");
+    let arguments =
+        ["bench", "step", "--model", "tiny", "--case", "proreg", "--runs", "1", "--json", text(&json)];
+    let modes = ["--matmul", "f32", "--matmul", "bf16x3", "--matmul", "bf16"];
+    xtask(&[&arguments[..], &modes[..]].concat()).with_code(0);
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let measured: Vec<_> = report["cases"].as_array().unwrap().iter().map(|case| &case["matmul"]).collect();
+    assert_eq!(measured, ["f32", "bf16x3", "bf16"]);
+    xtask(&[&arguments[..], &["--matmul", "f64"]].concat()).with_code(2).naming(&["f64", "bf16x3"]);
+}
+
+#[test]
 fn what_a_model_does_not_have_is_left_out_with_the_reason() {
     let arguments = ["bench", "step", "--model", "tiny", "--case", "no-such", "--case", "coop"];
     xtask(&arguments).refused().naming(&["no case `no-such`", "promptsrc-50", "tes-resnet50"]);

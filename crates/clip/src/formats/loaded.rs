@@ -7,6 +7,7 @@ use crate::weights;
 use burn::tensor::Device;
 use regulus_checkpoints::Checkpoint;
 use std::path::Path;
+use std::thread;
 
 /// Architecture and weights of a model, without tokenizer and preprocessing.
 #[derive(Debug, Clone)]
@@ -59,7 +60,13 @@ impl LoadedClip {
         };
         let vacant =
             Clip::vacant(&stored, device).map_err(|source| LoadError::Config { path: path(), source })?;
-        let clip = weights::read(vacant, layout.as_ref(), checkpoint, device)?;
+        // The digest reads the whole file, as long as the tensors take.
+        let (clip, sha256) = thread::scope(|scope| {
+            let digest = scope.spawn(|| checkpoint.sha256());
+            let clip = weights::read(vacant, layout.as_ref(), checkpoint, device);
+            (clip, digest.join().unwrap_or_else(|_| checkpoint.sha256()))
+        });
+        let clip = clip?;
         let from = stored.image.resolution();
         let clip = match from == wanted {
             true => clip,
@@ -69,7 +76,7 @@ impl LoadedClip {
                 resized.map_err(|source| LoadError::Resolution { path: path(), source })?.1
             }
         };
-        Ok(Self { config, clip, sha256: checkpoint.sha256(), publisher, notices })
+        Ok(Self { config, clip, sha256, publisher, notices })
     }
 }
 

@@ -9,6 +9,8 @@ mod bert;
 mod common;
 mod every_position;
 mod files;
+#[cfg(feature = "flex")]
+mod full_size;
 mod golden;
 mod hub_formats;
 mod injection;

@@ -123,7 +123,12 @@ fn replacing_weights_equals_a_model_with_these_weights() {
         let mut moved = BTreeMap::new();
         for parameter in clip.parameters(Part::Image) {
             let value = parameter.value * 0.9 + 0.01;
-            let one = Injection::none().replace(parameter.path.clone(), value.clone());
+            // A bias of all keys moves all scores of a query alike, which changes nothing but roundings.
+            let seen = match parameter.path.ends_with("k_proj.bias") {
+                true => value.clone() * f32::NAN,
+                false => value.clone(),
+            };
+            let one = Injection::none().replace(parameter.path.clone(), seen);
             assert_ne!(values(&loss(&clip, &one, &device)), before, "{} is not read", parameter.path);
             all = all.replace(parameter.path.clone(), value.clone());
             moved.insert(parameter.path, value);

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
-use regulus_matrix::{Matrix, MatrixMut, Packed, Precision, Settings, product, product_packed};
+use regulus_matrix::{Kernels, Matrix, MatrixMut, Packed, Precision, Settings, product, product_packed};
 
 use super::frozen::{self, Side};
 use super::{Operation, tensor};
 use crate::parallel;
 use crate::products::{How, Multiply};
 use crate::simd::simd;
+
+/// Rows below which f32 products are those of the `gemm` crate. So few (the classes' and images' features, what losses
+/// read) cost next to nothing, and its dot products sum in many short chains: a smaller rounding error.
+const FEW_ROWS: usize = 16;
 
 /// Rows whose gradients are summed before the sums are added.
 const ROWS: usize = 64;
@@ -75,7 +79,7 @@ impl Linear {
             move |_: usize, first: usize, values: &mut [f32]| add_row(values, &bias[first..][..values.len()])
         });
         let epilogue = add_bias.as_ref().map(|add| add as _);
-        let settings = Settings { epilogue, ..Settings::default() };
+        let settings = Settings { epilogue, kernels: self.kernels(rows), ..Settings::default() };
         let mut result = vec![0.0; rows * out];
         let target = MatrixMut::new(&mut result, rows, out, out);
         let x_matrix = Matrix::new(x.storage(), rows, width, width);
@@ -95,7 +99,7 @@ impl Linear {
         let [batch, tokens, width] = saved.dims;
         let (rows, out) = (batch * tokens, saved.out);
         let gradient = Matrix::new(gradient.storage(), rows, out, out);
-        let how = How::pooled(self.precision);
+        let how = How::pooled(self.precision).by(self.kernels(rows));
         let x = saved.weight.as_ref().filter(|_| tracked[0]).map(|weight| {
             let mut result = vec![0.0; rows * width];
             let target = MatrixMut::new(&mut result, rows, width, width);
@@ -115,6 +119,10 @@ impl Linear {
             tensor(result, [out, width])
         });
         [x, weight]
+    }
+
+    fn kernels(self, rows: usize) -> Kernels {
+        if self.precision == Precision::F32 && rows < FEW_ROWS { Kernels::Portable } else { Kernels::Native }
     }
 
     /// The weight as it was packed for an earlier step, if it does not change between steps.

@@ -9,6 +9,8 @@ mod exact;
 mod features;
 mod gradients;
 mod packed;
+#[cfg(feature = "flex")]
+mod precisions;
 mod replay;
 #[cfg(feature = "flex")]
 mod threads;

@@ -1,16 +1,17 @@
 //! Results do not depend on the number of threads.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use regulus_kernels::{MatmulPrecision, multiplying_in};
 
 use crate::cases::{Case, Inputs, Operation, Path, all, noise, values};
 
 /// The bits of a result and of all gradients, computed by a pool of the given size.
-fn bits(case: &Case, threads: usize) -> Vec<Vec<u32>> {
+fn bits(case: &Case, threads: usize, precision: MatmulPrecision) -> Vec<Vec<u32>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
         let device = Device::flex().autodiff();
         let inputs = Inputs::new(case, &case.inputs(), &device).require_grad();
-        let result = case.apply(&inputs, Path::Fused);
+        let result = multiplying_in(precision, || case.apply(&inputs, Path::Fused));
         let cotangent = TensorData::new(noise(result.shape().num_elements(), 5), result.shape());
         let gradients = (result.clone() * Tensor::from_data(cotangent, &device)).sum().backward();
         let mut all = vec![values(result), values(inputs.x.grad(&gradients).unwrap())];
@@ -25,8 +26,10 @@ fn bits_do_not_depend_on_the_threads() {
     let large = |operation| Case { operation, batch: 5, tokens: 77, width: 96, bias: true };
     let large = [Operation::Linear { out: 300 }, Operation::LayerNorm, Operation::GeluErf].map(large);
     for case in all().into_iter().chain(large) {
-        let one = bits(&case, 1);
-        assert!(one == bits(&case, 2), "{case:?}");
-        assert!(one == bits(&case, 5), "{case:?}");
+        for precision in MatmulPrecision::ALL {
+            let one = bits(&case, 1, precision);
+            assert!(one == bits(&case, 2, precision), "{case:?} in {precision}");
+            assert!(one == bits(&case, 5, precision), "{case:?} in {precision}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use regulus_kernels::in_pieces;
 
-use super::{Memory, Moments, Update};
+use super::{Memory, Moments, Untaken, Update};
 
 /// Which member of the family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +24,10 @@ pub(super) fn step(
     variant: Variant,
     past: Option<Memory>,
 ) -> (Tensor<1>, Memory) {
-    in_place(update, moments, variant, past)
-        .unwrap_or_else(|(update, past)| with_tensors(update, moments, variant, past))
+    in_place(update, moments, variant, past).unwrap_or_else(|untaken| {
+        let (update, past) = *untaken;
+        with_tensors(update, moments, variant, past)
+    })
 }
 
 fn with_tensors(
@@ -76,8 +78,10 @@ fn in_place(
     moments: &Moments,
     variant: Variant,
     past: Option<Memory>,
-) -> Result<(Tensor<1>, Memory), (Update, Option<Memory>)> {
-    let Some(Memory { steps, first, second: Some(second) }) = past else { return Err((update, past)) };
+) -> Result<(Tensor<1>, Memory), Box<Untaken>> {
+    let Some(Memory { steps, first, second: Some(second) }) = past else {
+        return Err(Box::new((update, past)));
+    };
     let Update { parameter, gradient, learning_rate, weight_decay } = update;
     let Moments { beta1, beta2, epsilon } = *moments;
     let decays = weight_decay != 0.0;
@@ -112,7 +116,7 @@ fn in_place(
         Ok([value, first, second]) => Ok((value, Memory { steps: steps + 1, first, second: Some(second) })),
         Err([gradient, first, second]) => {
             let past = Memory { steps, first, second: Some(second) };
-            Err((Update { parameter, gradient, learning_rate, weight_decay }, Some(past)))
+            Err(Box::new((Update { parameter, gradient, learning_rate, weight_decay }, Some(past))))
         }
     }
 }

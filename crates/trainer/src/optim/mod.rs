@@ -101,6 +101,9 @@ struct Update {
     weight_decay: f64,
 }
 
+/// An update that the pass in place did not take, with what came before it.
+type Untaken = (Update, Option<Memory>);
+
 /// What an optimiser remembers of all parameters.
 #[derive(Debug, Default)]
 pub struct Optimiser {

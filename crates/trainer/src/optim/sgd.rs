@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use regulus_kernels::in_pieces;
 
-use super::{Memory, Update};
+use super::{Memory, Untaken, Update};
 
 /// `d = g + wd p; b = momentum b + d` (`b = d` at first); `p -= lr b`, with Nesterov's momentum
 /// `p -= lr (d + momentum b)`.
@@ -13,8 +13,10 @@ pub(super) fn step(
     nesterov: bool,
     past: Option<Memory>,
 ) -> (Tensor<1>, Memory) {
-    in_place(update, momentum, nesterov, past)
-        .unwrap_or_else(|(update, past)| with_tensors(update, momentum, nesterov, past))
+    in_place(update, momentum, nesterov, past).unwrap_or_else(|untaken| {
+        let (update, past) = *untaken;
+        with_tensors(update, momentum, nesterov, past)
+    })
 }
 
 fn with_tensors(update: Update, momentum: f64, nesterov: bool, past: Option<Memory>) -> (Tensor<1>, Memory) {
@@ -37,11 +39,11 @@ fn in_place(
     momentum: f64,
     nesterov: bool,
     past: Option<Memory>,
-) -> Result<(Tensor<1>, Memory), (Update, Option<Memory>)> {
+) -> Result<(Tensor<1>, Memory), Box<Untaken>> {
     if momentum == 0.0 {
-        return Err((update, past));
+        return Err(Box::new((update, past)));
     }
-    let Some(Memory { steps, first, second: None }) = past else { return Err((update, past)) };
+    let Some(Memory { steps, first, second: None }) = past else { return Err(Box::new((update, past))) };
     let Update { parameter, gradient, learning_rate, weight_decay } = update;
     let [decay, keep, rate] = [weight_decay, momentum, learning_rate].map(|value| value as f32);
     let moved = in_pieces(&parameter, [gradient, first], |parameters, [gradients, buffers]| {
@@ -56,7 +58,7 @@ fn in_place(
         Ok([value, first]) => Ok((value, Memory { steps: steps + 1, first, second: None })),
         Err([gradient, first]) => {
             let past = Memory { steps, first, second: None };
-            Err((Update { parameter, gradient, learning_rate, weight_decay }, Some(past)))
+            Err(Box::new((Update { parameter, gradient, learning_rate, weight_decay }, Some(past))))
         }
     }
 }

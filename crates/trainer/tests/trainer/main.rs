@@ -11,6 +11,8 @@ mod encoder_runs;
 mod encoder_tuning;
 mod ensemble;
 mod masks;
+#[cfg(feature = "flex")]
+mod matmul;
 mod objectives;
 mod originals;
 mod precision;

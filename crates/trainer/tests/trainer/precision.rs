@@ -12,8 +12,8 @@ use regulus_trainer::zero_shot::{Averaging, ZeroShot, text_features};
 
 use crate::support::{Case, RecordedBatches, device, host, tiny_clip, token_rows};
 
-const FINETUNE: &str = r#"{ name = "finetune" }"#;
-const PROMPTSRC: &str =
+pub const FINETUNE: &str = r#"{ name = "finetune" }"#;
+pub const PROMPTSRC: &str =
     r#"{ name = "promptsrc", image = { layers = 2, vectors = 4 }, text = { layers = 2, vectors = 4 } }"#;
 
 /// The other ways in which methods use the towers.
@@ -30,9 +30,14 @@ const OTHERS: [&str; 8] = [
 
 /// The losses of a run in the built-in world and its outcome.
 fn losses(method: &str, steps: usize, precision: &str) -> (Vec<f64>, Outcome) {
+    trained(method, steps, precision, "f32")
+}
+
+/// The same, with products in `matmul`.
+pub fn trained(method: &str, steps: usize, precision: &str, matmul: &str) -> (Vec<f64>, Outcome) {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/world-clip");
     let text = format!(
-        "seed = 1\nmodel = {{ path = {model:?} }}\nmethod = {method}\n\
+        "seed = 1\nmodel = {{ path = {model:?}, matmul = {matmul:?} }}\nmethod = {method}\n\
          data = {{ kind = \"world-bias\", strength = 0.85, test_images = 8 }}\n\
          [training]\nsteps = {steps}\nbatch = 16\nlearning_rate = 1e-3\nprecision = {precision:?}\n\
          augmentation = \"flip\"\nschedule = {{ decay = \"constant\" }}\n\
@@ -51,7 +56,7 @@ fn losses(method: &str, steps: usize, precision: &str) -> (Vec<f64>, Outcome) {
 }
 
 /// Largest distance of two lists of losses, relative to the larger one of each pair.
-fn distance(found: &[f64], expected: &[f64]) -> f64 {
+pub fn distance(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     found.iter().zip(expected).map(|(a, b)| (a - b).abs() / a.max(*b)).fold(0.0, f64::max)
 }

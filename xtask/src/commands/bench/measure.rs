@@ -77,12 +77,11 @@ pub fn run(kind: Kind, arguments: &Arguments) -> Outcome {
         left_out: Vec::new(),
     };
     let folder = if kind == Kind::Load { Some(SavedModel::random(arguments.model)?) } else { None };
-    let cases = cases.into_iter().flat_map(|case| arguments.matmul.iter().map(move |&matmul| (case, matmul)));
-    for (case, matmul) in cases {
+    for case in cases {
         let folder = folder.as_ref().map(SavedModel::path);
-        let bench = Bench { case, matmul, arguments, peer: peer.as_ref(), folder };
+        let bench = Bench { case, arguments, peer: peer.as_ref(), folder };
         match bench.run()? {
-            Ok(measured) => report.cases.push(measured),
+            Ok(measured) => report.cases.extend(measured),
             Err(why) => {
                 println!("{} is left out for {}: {why}", case.name, arguments.model.name());
                 report.left_out.push((case.name.to_owned(), why));
@@ -118,7 +117,6 @@ fn chosen(kind: Kind, names: &[String]) -> Outcome<Vec<Case>> {
 /// One case and how to measure it.
 struct Bench<'a> {
     case: Case,
-    matmul: MatmulPrecision,
     arguments: &'a Arguments,
     peer: Option<&'a Peer>,
     /// Folder of the model to load.
@@ -126,15 +124,17 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// What was measured, or why there is no such case for the model.
-    fn run(&self) -> Outcome<Result<CaseReport, String>> {
+    /// What was measured in each arithmetic, or why there is no such case for the model.
+    fn run(&self) -> Outcome<Result<Vec<CaseReport>, String>> {
         let Self { case, arguments, .. } = self;
-        let model = arguments.model;
-        let own = match Worker::start(self.own()?, format!("the case {}", case.name))? {
-            Started::Ready(worker) => worker,
-            Started::Unsupported(why) | Started::Missing(why) => return Ok(Err(why)),
-        };
-        let mut workers = vec![own];
+        let (model, modes) = (arguments.model, &arguments.matmul);
+        let mut workers = Vec::new();
+        for &matmul in modes {
+            match Worker::start(self.own(matmul)?, format!("the case {} in {matmul}", case.name))? {
+                Started::Ready(worker) => workers.push(worker),
+                Started::Unsupported(why) | Started::Missing(why) => return Ok(Err(why)),
+            }
+        }
         let mut forms = Vec::new();
         for (form, command) in self.peers()? {
             match Worker::start(command, format!("PyTorch's form {form}"))? {
@@ -147,10 +147,28 @@ impl Bench<'_> {
                 }
             }
         }
+        let measured = self.turns(workers)?;
+        let (own, peers) = measured.split_at(modes.len().min(measured.len()));
+        let (batch, classes, makes) = (case.batch(model), case.classes(model), case.makes(model));
+        let reports = modes.iter().zip(own).map(|(&matmul, regulus)| {
+            let compared = case.peers(matmul);
+            let peers = forms.iter().zip(peers).filter(|(form, _)| compared.contains(form));
+            let peers =
+                peers.map(|(form, measured)| PeerReport::new(form, measured.clone(), regulus)).collect();
+            let (matmul, regulus) = (matmul.to_string(), regulus.clone());
+            CaseReport { name: case.name, matmul, batch, classes, makes, regulus, peers }
+        });
+        Ok(Ok(reports.collect()))
+    }
+
+    /// Lets the workers take turns, one after the other, and ends them.
+    fn turns(&self, mut workers: Vec<Worker>) -> Outcome<Vec<Measured>> {
+        let Self { case, arguments, .. } = self;
         let mut turns: Vec<Vec<Turn>> = workers.iter().map(|_| Vec::new()).collect();
+        let alone = workers.len() == 1;
         for round in 0..arguments.warmup.saturating_add(arguments.runs) {
             for (worker, turns) in workers.iter_mut().zip(&mut turns) {
-                if !forms.is_empty() {
+                if !alone {
                     std::thread::sleep(PAUSE);
                 }
                 let turn = worker.turn()?;
@@ -159,37 +177,20 @@ impl Bench<'_> {
                 }
             }
         }
-        let makes = case.makes(model);
-        let mut measured = Vec::with_capacity(workers.len());
-        for (worker, turns) in workers.into_iter().zip(turns) {
+        let (_, made) = case.makes(arguments.model);
+        let ended = workers.into_iter().zip(turns).map(|(worker, turns)| {
             let by = worker.by.clone();
-            measured.push(Measured::of(by, &turns, makes.1, worker.end()?));
-        }
-        let mut measured = measured.into_iter();
-        let Some(regulus) = measured.next() else {
-            return Err(Failure::Work(anyhow!("nothing was measured")));
-        };
-        let peers = forms.into_iter().zip(measured).map(|(form, measured)| PeerReport {
-            form,
-            time_ratio: measured.seconds / regulus.seconds,
-            memory_ratio: measured
-                .peak_bytes
-                .zip(regulus.peak_bytes)
-                .map(|(peer, own)| peer as f64 / own.max(1) as f64),
-            measured,
+            Ok(Measured::of(by, &turns, made, worker.end()?))
         });
-        let peers = peers.collect();
-        let (batch, classes) = (case.batch(model), case.classes(model));
-        let matmul = self.matmul.to_string();
-        Ok(Ok(CaseReport { name: case.name, matmul, batch, classes, makes, regulus, peers }))
+        ended.collect()
     }
 
     /// What starts this program with the case.
-    fn own(&self) -> Outcome<Command> {
+    fn own(&self, matmul: MatmulPrecision) -> Outcome<Command> {
         let program = std::env::current_exe().context("finding this program").map_err(Failure::Work)?;
         let mut command = Command::new(program);
         command.args(["bench", "case", "--case", self.case.name, "--model", self.arguments.model.name()]);
-        command.args(["--matmul", &self.matmul.to_string()]);
+        command.args(["--matmul", &matmul.to_string()]);
         if let Some(folder) = self.folder {
             command.arg("--folder").arg(folder);
         }
@@ -217,7 +218,11 @@ impl Bench<'_> {
             };
             (form, peer.command(&turn))
         };
-        Ok(self.case.peers(self.matmul).into_iter().map(command).collect())
+        let mut forms: Vec<_> =
+            self.arguments.matmul.iter().flat_map(|&matmul| self.case.peers(matmul)).collect();
+        forms.sort_unstable();
+        forms.dedup();
+        Ok(forms.into_iter().map(command).collect())
     }
 }
 

@@ -61,8 +61,17 @@ pub struct PeerReport {
     pub memory_ratio: Option<f64>,
 }
 
+impl PeerReport {
+    /// What the peer took beside Regulus.
+    pub fn new(form: &'static str, measured: Measured, regulus: &Measured) -> Self {
+        let bytes = measured.peak_bytes.zip(regulus.peak_bytes);
+        let memory_ratio = bytes.map(|(peer, own)| peer as f64 / own.max(1) as f64);
+        Self { form, time_ratio: measured.seconds / regulus.seconds, memory_ratio, measured }
+    }
+}
+
 /// What the turns of one process took.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Measured {
     /// Name and version of what computed.
     pub by: String,

@@ -39,6 +39,19 @@ fn scores_are_those_of_the_training() {
     }
 }
 
+/// An adapter predicts in the arithmetic that it was trained in, unless it is told otherwise.
+#[test]
+fn products_are_those_of_the_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = trained_with(folder.path(), "r-amt", &[&QUICK[..], &["--matmul", "bf16"]].concat());
+    let outcome = json(&run.join("outcome.json"));
+    assert_eq!(outcome["device"], "cpu-f32-by-bf16");
+    let (_, scores) = scored(folder.path(), &[&run], &WORLD);
+    assert_eq!(scores["splits"], outcome["splits"]);
+    let (_, others) = scored(folder.path(), &[&run], &[&WORLD[..], &["--matmul", "f32"]].concat());
+    assert_ne!(others["splits"], outcome["splits"]);
+}
+
 #[test]
 fn an_encoder_of_its_own_is_loaded_with_it() {
     let folder = tempfile::tempdir().unwrap();
