@@ -93,7 +93,9 @@ fn a_merged_model_needs_no_masks() {
         assert!(moved > 1e-2, "{}: {moved}", what("off"));
         let merged = method.merged(&masks).unwrap();
         let holder = ZeroShot::new(merged.clone(), model.text_features());
-        compare(&what("merged"), &host(holder.classify(batch.pixels.clone())), &masked, 1e-5);
+        // Text features are normalised once more, which moves logits of up to 50 by some units in the last place; 1e-4 is
+        // what the recordings allow for logits of this scale.
+        compare(&what("merged"), &host(holder.classify(batch.pixels.clone())), &masked, 1e-4);
         // What has no mask is as it was.
         for (before, after) in
             model.clip().parameters(Part::All).into_iter().zip(merged.parameters(Part::All))
