@@ -22,18 +22,16 @@ pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     renamed
 }
 
-/// How long a process that is about to end is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Keeps other processes away from what the file at `path` stands for, as long as the returned file is open. The
-/// operating system lets go of it when the process ends, however it ends. `None` if another process holds it.
-pub fn lock(path: &Path) -> std::io::Result<Option<File>> {
+/// operating system lets go of it when the process ends, however it ends. `None` if another process still holds it
+/// after `patience`.
+pub fn lock(path: &Path, patience: Duration) -> std::io::Result<Option<File>> {
     let file = File::options().write(true).create(true).truncate(false).open(path)?;
     let began = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
+            Err(TryLockError::WouldBlock) if began.elapsed() < patience => {
                 std::thread::sleep(Duration::from_millis(50));
             }
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -64,10 +62,14 @@ mod tests {
     fn only_one_holds_a_lock() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        let held = lock(&path).unwrap().unwrap();
-        assert!(lock(&path).unwrap().is_none());
-        drop(held);
-        assert!(lock(&path).unwrap().is_some());
+        let held = lock(&path, Duration::ZERO).unwrap().unwrap();
+        assert!(lock(&path, Duration::ZERO).unwrap().is_none());
+        let ending = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(120));
+            drop(held);
+        });
+        assert!(lock(&path, Duration::from_secs(60)).unwrap().is_some());
+        ending.join().unwrap();
     }
 
     #[test]

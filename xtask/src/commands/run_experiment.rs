@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use regulus_trainer::device;
 use regulus_trainer::experiment::{Experiment, ExperimentSpec, parse_toml, read_text};
@@ -11,6 +12,10 @@ use regulus_trainer::run::{Control, Inputs, Progress, run as run_materials};
 use crate::failure::{Failure, Outcome};
 use crate::image_store::image_store;
 use crate::interrupt::Interruption;
+
+/// A suite whose process was killed leaves runs behind that evaluate or save before they end. The suite that goes on
+/// waits for them, as nobody sits in front of it.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Arguments of the child process.
 #[derive(clap::Args)]
@@ -48,8 +53,15 @@ pub fn run(arguments: &Arguments) -> Outcome {
             let _ = writeln!(std::io::stdout(), "{done} {total}");
         }
     };
-    let mut note = |message: &str| eprintln!("note: {message}");
-    let control = Control { stop: &stop, fresh: arguments.fresh, ..Control::watching(&mut tell, &mut note) };
+    let mut note = |message: &str| {
+        let _ = writeln!(std::io::stderr(), "note: {message}");
+    };
+    let control = Control {
+        stop: &stop,
+        fresh: arguments.fresh,
+        patience: PATIENCE,
+        ..Control::watching(&mut tell, &mut note)
+    };
     run_materials(&experiment, &materials, &arguments.folder, &device, control).map_err(Failure::of_run)?;
     Ok(())
 }

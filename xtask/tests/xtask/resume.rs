@@ -50,7 +50,18 @@ fn arguments(method: &[&str], runs: &Path) -> Vec<String> {
 fn start(arguments: &[String]) -> Child {
     let mut command = Command::new(program());
     command.args(arguments).current_dir(root()).env("RAYON_NUM_THREADS", "1");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// What a process that has ended said on standard error.
+fn complaints(child: &mut Child) -> String {
+    std::io::read_to_string(child.stderr.take().unwrap()).unwrap()
+}
+
+fn finish(mut child: Child) {
+    let said = complaints(&mut child);
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{status}: {said}");
 }
 
 /// Whether the process has ended by itself within `time`; it is killed otherwise.
@@ -58,7 +69,7 @@ fn ended_within(child: &mut Child, time: Duration) -> bool {
     let began = Instant::now();
     while began.elapsed() < time {
         if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success(), "{status}");
+            assert!(status.success(), "{status}: {}", complaints(child));
             return true;
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -93,7 +104,7 @@ fn a_killed_training_goes_on_with_the_same_bits() {
         let folder = tempfile::tempdir().unwrap();
         let began = Instant::now();
         let whole = folder.path().join("whole");
-        assert!(start(&arguments(method, &whole)).wait().unwrap().success());
+        finish(start(&arguments(method, &whole)));
         let length = began.elapsed();
         let (mut killed, mut finished) = (0, 0);
         let mut moments = moments();
@@ -108,7 +119,7 @@ fn a_killed_training_goes_on_with_the_same_bits() {
         }
         for number in 0..=finished {
             let runs = folder.path().join(format!("killed-{number}"));
-            assert!(start(&arguments(method, &runs)).wait().unwrap().success());
+            finish(start(&arguments(method, &runs)));
             assert_same_results(&only_run(&whole), &only_run(&runs));
         }
     }
@@ -124,7 +135,7 @@ fn a_killed_suite_goes_on_with_the_same_bits() {
     };
     let whole = folder.path().join("whole");
     let began = Instant::now();
-    assert!(start(&arguments(&whole)).wait().unwrap().success());
+    finish(start(&arguments(&whole)));
     let length = began.elapsed();
     let (mut killed, mut finished) = (0, 0);
     let mut moments = moments();
@@ -138,7 +149,7 @@ fn a_killed_suite_goes_on_with_the_same_bits() {
     }
     for number in 0..=finished {
         let runs = folder.path().join(format!("killed-{number}"));
-        assert!(start(&arguments(&runs)).wait().unwrap().success());
+        finish(start(&arguments(&runs)));
         let expected = run_folders(&whole.join("mini"));
         assert_eq!(expected.len(), 5);
         for run in expected {

@@ -197,6 +197,8 @@ pub struct Control<'a> {
     pub checkpoint_every: Duration,
     /// Whether the run starts anew whatever an earlier process has left.
     pub fresh: bool,
+    /// How long another process that works on the same folder may take to end.
+    pub patience: Duration,
 }
 
 impl<'a> Control<'a> {
@@ -208,6 +210,7 @@ impl<'a> Control<'a> {
             stop: &|| false,
             checkpoint_every: resumable::CHECKPOINT_EVERY,
             fresh: false,
+            patience: Duration::from_secs(5),
         }
     }
 }
@@ -263,7 +266,7 @@ impl Run<'_> {
         let began = Instant::now();
         let at_fault = |source| RunError::Folder { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(at_fault)?;
-        let lock = files::lock(&folder.join("run.lock")).map_err(at_fault)?;
+        let lock = files::lock(&folder.join("run.lock"), control.patience).map_err(at_fault)?;
         let _held_to_the_end = lock.ok_or_else(|| RunError::Locked { path: folder.to_owned() })?;
         // From here on the folder holds an unfinished run, whatever it held before.
         Outcome::remove(folder)?;
