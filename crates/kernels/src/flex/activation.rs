@@ -4,8 +4,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use burn::backend::flex::FlexTensor;
 
-use super::Operation;
-use crate::parallel;
+use super::{Operation, changed};
 use crate::simd::{exp, multiply_add, polynomial, sigmoid, simd};
 
 /// Values per task.
@@ -22,27 +21,27 @@ pub(crate) enum Activation {
 impl Operation<1> for Activation {
     type Saved = Option<FlexTensor>;
 
-    fn forward(self, [mut x]: [FlexTensor; 1], [tracked]: [bool; 1]) -> (FlexTensor, Self::Saved) {
+    fn forward(self, [x]: [FlexTensor; 1], [tracked]: [bool; 1]) -> (FlexTensor, Self::Saved) {
         let saved = tracked.then(|| x.clone());
         let activate = match self {
             Self::QuickGelu => quick_gelu,
             Self::GeluErf => gelu_erf,
             Self::GeluTanh => gelu_tanh,
         };
-        parallel::run(x.storage_mut::<f32>().chunks_mut(CHUNK), || (), |_, values| activate(values));
-        (x, saved)
+        (changed(x, CHUNK, |_, values| activate(values)), saved)
     }
 
-    fn backward(self, saved: Self::Saved, mut gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+    fn backward(self, saved: Self::Saved, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         let differentiate = match self {
             Self::QuickGelu => quick_gelu_backward,
             Self::GeluErf => gelu_erf_backward,
             Self::GeluTanh => gelu_tanh_backward,
         };
         [saved.map(|x| {
-            let tasks = gradient.storage_mut::<f32>().chunks_mut(CHUNK).zip(x.storage::<f32>().chunks(CHUNK));
-            parallel::run(tasks, || (), |_, (gradient, x)| differentiate(gradient, x));
-            gradient
+            let x = x.storage::<f32>();
+            changed(gradient, CHUNK, |index, gradient| {
+                differentiate(gradient, &x[index * CHUNK..][..gradient.len()]);
+            })
         })]
     }
 }

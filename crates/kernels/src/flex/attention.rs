@@ -4,7 +4,8 @@
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
-use super::{Operation, tensor};
+use super::Operation;
+use super::memory::Buffer;
 use crate::AttentionMask;
 use regulus_matrix::{Matrix, MatrixMut, Precision};
 
@@ -26,21 +27,21 @@ impl Operation<1> for Attention {
     fn forward(self, [qkv]: [FlexTensor; 1], [tracked]: [bool; 1]) -> (FlexTensor, Self::Saved) {
         let [batch, tokens, packed] = qkv.shape().dims();
         let sample = Sample::new(self, tokens, packed);
-        let mut result = vec![0.0; batch * tokens * sample.width];
+        let mut result = Buffer::of(batch * tokens * sample.width);
         let tasks = result.chunks_mut(tokens * sample.width).zip(qkv.storage().chunks(tokens * packed));
         parallel::run(
             tasks,
             || sample.scratch(),
             |scratch, (result, qkv)| sample.forward(qkv, result, scratch),
         );
-        (tensor(result, [batch, tokens, sample.width]), tracked.then_some(qkv))
+        (result.into_tensor([batch, tokens, sample.width]), tracked.then_some(qkv))
     }
 
     fn backward(self, saved: Self::Saved, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         [saved.map(|qkv| {
             let [batch, tokens, packed] = qkv.shape().dims();
             let sample = Sample::new(self, tokens, packed);
-            let mut result = vec![0.0; batch * tokens * packed];
+            let mut result = Buffer::of(batch * tokens * packed);
             let tasks = result
                 .chunks_mut(tokens * packed)
                 .zip(qkv.storage().chunks(tokens * packed))
@@ -50,7 +51,7 @@ impl Operation<1> for Attention {
                 || [sample.scratch(), sample.scratch()],
                 |scratch, ((result, qkv), gradient)| sample.backward(qkv, gradient, result, scratch),
             );
-            tensor(result, [batch, tokens, packed])
+            result.into_tensor([batch, tokens, packed])
         })]
     }
 }

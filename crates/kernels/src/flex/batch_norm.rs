@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
-use super::{Input, Operation, contiguous, tensor};
+use super::{Input, Operation, changed, contiguous, tensor};
 use crate::parallel;
 use crate::simd::{multiply_add, simd, sum_pairs};
 
@@ -50,21 +50,16 @@ impl Operation<3> for BatchNorm {
     type Saved = Option<(FlexTensor, FlexTensor)>;
 
     fn forward(self, inputs: [FlexTensor; 3], tracked: [bool; 3]) -> (FlexTensor, Self::Saved) {
-        let [mut x, weight, bias] = inputs;
+        let [x, weight, bias] = inputs;
         let saved = tracked.contains(&true).then(|| (x.clone(), weight.clone()));
         let layout = Layout::of(&x);
         let (weight, bias) = (weight.storage::<f32>(), bias.storage::<f32>());
-        let parts = x.storage_mut::<f32>().chunks_mut(layout.length).enumerate();
-        parallel::run(
-            parts,
-            || (),
-            |(), (index, values)| {
-                let channel = index % layout.channels;
-                let factor = self.scale(channel) * weight[channel];
-                normalise(values, self.mean[channel], factor, bias[channel]);
-            },
-        );
-        (x, saved)
+        let result = changed(x, layout.length, |index, values| {
+            let channel = index % layout.channels;
+            let factor = self.scale(channel) * weight[channel];
+            normalise(values, self.mean[channel], factor, bias[channel]);
+        });
+        (result, saved)
     }
 
     /// With `h` the normalised values of a channel: `dbias = Σ g`, `dweight = Σ g h`,
@@ -93,17 +88,13 @@ impl Operation<3> for BatchNorm {
         };
         if x_tracked {
             let count = (x.len() / layout.channels) as f32;
-            let parts = gradient.storage_mut::<f32>().chunks_mut(layout.length).zip(x.chunks(layout.length));
-            parallel::run(
-                parts.enumerate(),
-                || (),
-                |(), (index, (gradient, x))| {
-                    let channel = index % layout.channels;
-                    let (scale, [bias, along]) = (self.scale(channel), sums[channel]);
-                    let (mean, slope) = (self.mean[channel], along / count * scale);
-                    differentiate(gradient, x, mean, slope, bias / count, scale * weight[channel]);
-                },
-            );
+            gradient = changed(gradient, layout.length, |index, gradient| {
+                let x = &x[index * layout.length..][..gradient.len()];
+                let channel = index % layout.channels;
+                let (scale, [bias, along]) = (self.scale(channel), sums[channel]);
+                let (mean, slope) = (self.mean[channel], along / count * scale);
+                differentiate(gradient, x, mean, slope, bias / count, scale * weight[channel]);
+            });
         }
         let channels = [layout.channels];
         let of = |index: usize| tensor(sums.iter().map(|sums| sums[index]).collect(), channels);

@@ -5,6 +5,7 @@
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
+use super::memory::Buffer;
 use super::windows::Windows;
 use super::{Operation, tensor};
 use regulus_matrix::{Matrix, MatrixMut, Precision};
@@ -14,6 +15,9 @@ use crate::products::{How, Multiply};
 
 /// Columns that a product should have at least.
 const COLUMNS: usize = 512;
+
+/// Channels that a task brings together.
+const TOGETHER: usize = 16;
 
 /// `conv2d` of `[batch, in, height, width]`, `[out, in, side, side]` and, as an operation of three tensors, `[out]`.
 #[derive(Debug, Clone, Copy)]
@@ -154,7 +158,7 @@ impl Sizes {
 
     fn convolve(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> FlexTensor {
         let (count, depth) = (self.windows.count(), self.depth());
-        let mut result = vec![0.0; self.batch * self.result()];
+        let mut result = Buffer::of(self.batch * self.result());
         let weight = Matrix::new(weight, self.outputs, depth, depth);
         let mut scratch = self.scratch();
         let images = x.chunks(self.together() * self.image());
@@ -185,12 +189,12 @@ impl Sizes {
                 },
             );
         }
-        tensor(result, [self.batch, self.outputs, self.windows.out_height(), self.windows.out_width()])
+        result.into_tensor([self.batch, self.outputs, self.windows.out_height(), self.windows.out_width()])
     }
 
     fn input_gradient(&self, gradient: &[f32], weight: &[f32]) -> FlexTensor {
         let (count, depth) = (self.windows.count(), self.depth());
-        let mut result = vec![0.0; self.batch * self.image()];
+        let mut result = Buffer::zeros(self.batch * self.image());
         let weight = Matrix::new(weight, self.outputs, depth, depth).transposed();
         let mut scratch = self.scratch();
         let gradients = gradient.chunks(self.together() * self.result());
@@ -216,12 +220,12 @@ impl Sizes {
                 },
             );
         }
-        tensor(result, [self.batch, self.inputs, self.windows.height, self.windows.width])
+        result.into_tensor([self.batch, self.inputs, self.windows.height, self.windows.width])
     }
 
     fn weight_gradient(&self, gradient: &[f32], x: &[f32]) -> FlexTensor {
         let (count, depth) = (self.windows.count(), self.depth());
-        let mut result = vec![0.0; self.outputs * depth];
+        let mut result = Buffer::zeros(self.outputs * depth);
         let mut scratch = self.scratch();
         let images = x.chunks(self.together() * self.image());
         for (images, gradient) in images.zip(gradient.chunks(self.together() * self.result())) {
@@ -241,7 +245,7 @@ impl Sizes {
             target.add_product(gradient, columns, 1.0, self.how);
         }
         let side = self.windows.side;
-        tensor(result, [self.outputs, self.inputs, side, side])
+        result.into_tensor([self.outputs, self.inputs, side, side])
     }
 
     fn channel_sums(&self, gradient: &[f32]) -> FlexTensor {
@@ -263,24 +267,29 @@ impl Sizes {
         let width = self.together() * self.windows.count();
         let columns = if self.reads_in_place() { 0 } else { self.depth() * width };
         let beside = if self.together() == 1 { 0 } else { self.outputs * width };
-        Scratch { columns: vec![0.0; columns], beside: vec![0.0; beside] }
+        Scratch { columns: Buffer::of(columns), beside: Buffer::of(beside) }
     }
 }
 
 /// Memory that all groups of images use.
 struct Scratch {
-    columns: Vec<f32>,
+    columns: Buffer,
     /// Results of a group, channel by channel, with those of its images side by side.
-    beside: Vec<f32>,
+    beside: Buffer,
 }
 
 /// `[channels, images, count]` to `[images, channels, count]`.
 fn apart(beside: &[f32], result: &mut [f32], channels: usize, count: usize) {
     let width = result.len() / channels;
-    for (index, values) in result.chunks_mut(count).enumerate() {
-        let (image, channel) = (index / channels, index % channels);
-        values.copy_from_slice(&beside[channel * width + image * count..][..count]);
-    }
+    parallel::run(
+        result.chunks_mut(channels * count).enumerate(),
+        || (),
+        |(), (image, result)| {
+            for (channel, values) in result.chunks_mut(count).enumerate() {
+                values.copy_from_slice(&beside[channel * width + image * count..][..count]);
+            }
+        },
+    );
 }
 
 /// `[images, channels, count]` to `[channels, images, count]`, where there are several images.
@@ -289,9 +298,18 @@ fn together<'a>(gradient: &'a [f32], beside: &'a mut [f32], channels: usize, cou
     if width == count {
         return gradient;
     }
-    for (index, values) in gradient.chunks(count).enumerate() {
-        let (image, channel) = (index / channels, index % channels);
-        beside[channel * width + image * count..][..count].copy_from_slice(values);
-    }
+    let rows = beside[..gradient.len()].chunks_mut(TOGETHER * width).enumerate();
+    parallel::run(
+        rows,
+        || (),
+        |(), (index, rows)| {
+            for (row, values) in rows.chunks_mut(width).enumerate() {
+                let channel = index * TOGETHER + row;
+                for (image, values) in values.chunks_mut(count).enumerate() {
+                    values.copy_from_slice(&gradient[(image * channels + channel) * count..][..count]);
+                }
+            }
+        },
+    );
     beside
 }

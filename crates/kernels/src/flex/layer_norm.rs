@@ -2,7 +2,7 @@
 
 use burn::backend::flex::FlexTensor;
 
-use super::{Operation, tensor};
+use super::{Operation, changed, tensor};
 use crate::parallel;
 use crate::simd::{multiply_add, simd, sum_pairs};
 
@@ -19,12 +19,10 @@ impl Operation<3> for LayerNorm {
     type Saved = Option<(FlexTensor, FlexTensor)>;
 
     fn forward(self, inputs: [FlexTensor; 3], tracked: [bool; 3]) -> (FlexTensor, Self::Saved) {
-        let [mut x, weight, bias] = inputs;
+        let [x, weight, bias] = inputs;
         let saved = tracked.contains(&true).then(|| (x.clone(), weight.clone()));
         let (weight, bias) = (weight.storage::<f32>(), bias.storage::<f32>());
-        let tasks = x.storage_mut::<f32>().chunks_mut(ROWS * weight.len());
-        parallel::run(tasks, || (), |_, rows| normalise(rows, weight, bias, self.eps));
-        (x, saved)
+        (changed(x, ROWS * weight.len(), |_, rows| normalise(rows, weight, bias, self.eps)), saved)
     }
 
     fn backward(
@@ -39,8 +37,9 @@ impl Operation<3> for LayerNorm {
         let width = weight.len();
         let chunk = ROWS * width;
         if !weight_tracked && !bias_tracked {
-            let tasks = gradient.storage_mut::<f32>().chunks_mut(chunk).zip(x.chunks(chunk));
-            parallel::run(tasks, || (), |_, (gradient, x)| pass_back(gradient, x, weight, self.eps));
+            let gradient = changed(gradient, chunk, |index, gradient| {
+                pass_back(gradient, &x[index * chunk..][..gradient.len()], weight, self.eps);
+            });
             return [x_tracked.then_some(gradient), None, None];
         }
         let mut sums = vec![0.0; x.len().div_ceil(chunk) * 2 * width];

@@ -8,6 +8,7 @@ use burn::backend::flex::FlexTensor;
 use regulus_matrix::{Kernels, Matrix, MatrixMut, Packed, Precision, Settings, product, product_packed};
 
 use super::frozen::{self, Side};
+use super::memory::Buffer;
 use super::{Operation, tensor};
 use crate::parallel;
 use crate::products::{How, Multiply};
@@ -80,7 +81,7 @@ impl Linear {
         });
         let epilogue = add_bias.as_ref().map(|add| add as _);
         let settings = Settings { epilogue, kernels: self.kernels(rows), ..Settings::default() };
-        let mut result = vec![0.0; rows * out];
+        let mut result = Buffer::of(rows * out);
         let target = MatrixMut::new(&mut result, rows, out, out);
         let x_matrix = Matrix::new(x.storage(), rows, width, width);
         match self.frozen(&weight, [out, width], Side::Transposed, weight_tracked) {
@@ -90,7 +91,7 @@ impl Linear {
                 product(target, x_matrix, weight, self.precision, &settings);
             }
         }
-        let result = tensor(result, [batch, tokens, out]);
+        let result = result.into_tensor([batch, tokens, out]);
         (result, Saved { weight: x_tracked.then_some(weight), x: weight_tracked.then_some(x), dims, out })
     }
 
@@ -101,7 +102,7 @@ impl Linear {
         let gradient = Matrix::new(gradient.storage(), rows, out, out);
         let how = How::pooled(self.precision).by(self.kernels(rows));
         let x = saved.weight.as_ref().filter(|_| tracked[0]).map(|weight| {
-            let mut result = vec![0.0; rows * width];
+            let mut result = Buffer::of(rows * width);
             let target = MatrixMut::new(&mut result, rows, width, width);
             match self.frozen(weight, [out, width], Side::Stored, tracked[1]) {
                 Some(packed) => product_packed(target, gradient, &packed, &Settings::default()),
@@ -110,13 +111,13 @@ impl Linear {
                     target.set_product(gradient, weight, 1.0, how);
                 }
             }
-            tensor(result, [batch, tokens, width])
+            result.into_tensor([batch, tokens, width])
         });
         let weight = saved.x.as_ref().filter(|_| tracked[1]).map(|x| {
-            let mut result = vec![0.0; out * width];
+            let mut result = Buffer::of(out * width);
             let x = Matrix::new(x.storage(), rows, width, width);
             MatrixMut::new(&mut result, out, width, width).set_product(gradient.transposed(), x, 1.0, how);
-            tensor(result, [out, width])
+            result.into_tensor([out, width])
         });
         [x, weight]
     }

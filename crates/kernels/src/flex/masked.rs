@@ -3,7 +3,8 @@
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
-use super::{Operation, tensor};
+use super::Operation;
+use super::memory::Buffer;
 use crate::parallel;
 use crate::simd::simd;
 
@@ -47,10 +48,10 @@ fn combined(
     work: impl Fn(&mut [f32], &[f32], &[f32]) + Sync + Send,
 ) -> FlexTensor {
     let [length] = a.shape().dims();
-    let mut result = vec![0.0; length];
+    let mut result = Buffer::of(length);
     let (a, b) = (a.storage::<f32>().chunks(CHUNK), b.storage::<f32>().chunks(CHUNK));
     parallel::run(result.chunks_mut(CHUNK).zip(a).zip(b), || (), |_, ((out, a), b)| work(out, a, b));
-    tensor(result, [length])
+    result.into_tensor([length])
 }
 
 simd! {

@@ -13,6 +13,7 @@ mod frozen;
 mod layer_norm;
 mod linear;
 mod masked;
+mod memory;
 mod packed;
 mod relu;
 mod windows;
@@ -27,7 +28,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Flex, TensorMetadata};
 use burn::tensor::{DType, Tensor, TensorData};
 
-use crate::replay;
+use crate::{parallel, replay};
+use memory::Buffer;
 
 pub(crate) use activation::Activation;
 pub(crate) use attention::Attention;
@@ -187,6 +189,27 @@ pub(crate) fn into_plain<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
 /// A tensor of these values.
 pub(crate) fn from_plain<const D: usize>(values: FlexTensor) -> Tensor<D> {
     Tensor::from_primitive::<Flex>(values)
+}
+
+/// `x` after `work` on pieces of it: in place if nobody else holds its values.
+fn changed(mut x: FlexTensor, piece: usize, work: impl Fn(usize, &mut [f32]) + Sync + Send) -> FlexTensor {
+    if let Some(values) = x.try_storage_mut::<f32>() {
+        parallel::run(values.chunks_mut(piece).enumerate(), || (), |(), (index, values)| work(index, values));
+        return x;
+    }
+    let values = x.storage::<f32>();
+    let mut result = Buffer::of(values.len());
+    let tasks = result.chunks_mut(piece).zip(values.chunks(piece)).enumerate();
+    // Copied piece by piece, so that the work finds it in the cache.
+    parallel::run(
+        tasks,
+        || (),
+        |(), (index, (result, values))| {
+            result.copy_from_slice(values);
+            work(index, result);
+        },
+    );
+    result.into_tensor(x.shape())
 }
 
 /// A tensor of the given values and shape.

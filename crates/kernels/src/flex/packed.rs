@@ -4,8 +4,9 @@
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
+use super::Operation;
 use super::attention::{Attention, Sample, softmax, softmax_backward};
-use super::{Operation, tensor};
+use super::memory::Buffer;
 use regulus_matrix::{Matrix, MatrixMut, Precision};
 
 use crate::packed::Packing;
@@ -31,7 +32,7 @@ impl Operation<1> for Packed {
     fn forward(self, [qkv]: [FlexTensor; 1], [tracked]: [bool; 1]) -> (FlexTensor, Self::Saved) {
         let [_, positions, packed] = qkv.shape().dims();
         let layout = Layout::new(&self, packed);
-        let mut result = vec![0.0; positions * layout.width];
+        let mut result = Buffer::of(positions * layout.width);
         let (common, own) = qkv.storage().split_at(layout.common * packed);
         let (common_result, own_result) = result.split_at_mut(layout.common * layout.width);
         let beginning = layout.beginning(self.heads);
@@ -43,14 +44,14 @@ impl Operation<1> for Packed {
             || layout.scratch(),
             |scratch, ((lengths, result), qkv)| layout.forward(lengths, common, qkv, result, scratch),
         );
-        (tensor(result, [1, positions, layout.width]), tracked.then_some(qkv))
+        (result.into_tensor([1, positions, layout.width]), tracked.then_some(qkv))
     }
 
     fn backward(self, saved: Self::Saved, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         [saved.map(|qkv| {
             let [_, positions, packed] = qkv.shape().dims();
             let layout = Layout::new(&self, packed);
-            let mut result = vec![0.0; positions * packed];
+            let mut result = Buffer::of(positions * packed);
             let (common, own) = qkv.storage().split_at(layout.common * packed);
             let (common_gradient, own_gradient) =
                 gradient.storage::<f32>().split_at(layout.common * layout.width);
@@ -77,7 +78,7 @@ impl Operation<1> for Packed {
                     row[layout.width..].iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
                 }
             }
-            tensor(result, [1, positions, packed])
+            result.into_tensor([1, positions, packed])
         })]
     }
 }

@@ -2,8 +2,7 @@
 
 use burn::backend::flex::FlexTensor;
 
-use super::Operation;
-use crate::parallel;
+use super::{Operation, changed};
 use crate::simd::simd;
 
 /// Values per task.
@@ -16,8 +15,8 @@ pub(crate) struct Relu;
 impl Operation<1> for Relu {
     type Saved = Option<FlexTensor>;
 
-    fn forward(self, [mut x]: [FlexTensor; 1], [tracked]: [bool; 1]) -> (FlexTensor, Self::Saved) {
-        parallel::run(x.storage_mut::<f32>().chunks_mut(CHUNK), || (), |(), values| cut(values));
+    fn forward(self, [x]: [FlexTensor; 1], [tracked]: [bool; 1]) -> (FlexTensor, Self::Saved) {
+        let x = changed(x, CHUNK, |_, values| cut(values));
         (x.clone(), tracked.then_some(x))
     }
 
@@ -29,9 +28,9 @@ impl Operation<1> for Relu {
 impl Operation<2> for Relu {
     type Saved = Option<FlexTensor>;
 
-    fn forward(self, [mut a, b]: [FlexTensor; 2], tracked: [bool; 2]) -> (FlexTensor, Self::Saved) {
-        let tasks = a.storage_mut::<f32>().chunks_mut(CHUNK).zip(b.storage::<f32>().chunks(CHUNK));
-        parallel::run(tasks, || (), |(), (a, b)| add_and_cut(a, b));
+    fn forward(self, [a, b]: [FlexTensor; 2], tracked: [bool; 2]) -> (FlexTensor, Self::Saved) {
+        let b = b.storage::<f32>();
+        let a = changed(a, CHUNK, |index, a| add_and_cut(a, &b[index * CHUNK..][..a.len()]));
         (a.clone(), tracked.contains(&true).then_some(a))
     }
 
@@ -47,10 +46,9 @@ impl Operation<2> for Relu {
 }
 
 /// The gradient where the result is positive.
-fn passed(mut gradient: FlexTensor, result: &FlexTensor) -> FlexTensor {
-    let tasks = gradient.storage_mut::<f32>().chunks_mut(CHUNK).zip(result.storage::<f32>().chunks(CHUNK));
-    parallel::run(tasks, || (), |(), (gradient, result)| pass(gradient, result));
-    gradient
+fn passed(gradient: FlexTensor, result: &FlexTensor) -> FlexTensor {
+    let result = result.storage::<f32>();
+    changed(gradient, CHUNK, |index, gradient| pass(gradient, &result[index * CHUNK..][..gradient.len()]))
 }
 
 simd! {

@@ -77,6 +77,25 @@ impl Case {
             .collect()
     }
 
+    /// The result that `apply` makes of the inputs on flex, and all their gradients.
+    #[cfg(feature = "flex")]
+    pub fn differentiated(
+        &self,
+        inputs: &[Vec<f32>],
+        apply: impl FnOnce(&Inputs) -> Tensor<3>,
+    ) -> Vec<Vec<f32>> {
+        let device = Device::flex().autodiff();
+        let inputs = Inputs::new(self, inputs, &device).require_grad();
+        let result = apply(&inputs);
+        let cotangent = TensorData::new(noise(result.shape().num_elements(), 99), result.shape());
+        let gradients = (result.clone() * Tensor::from_data(cotangent, &device)).sum().backward();
+        let x = inputs.x.grad(&gradients).map(values);
+        let matrix = inputs.matrix.iter().map(|matrix| matrix.grad(&gradients).map(values));
+        let vectors = inputs.vectors.iter().map(|vector| vector.grad(&gradients).map(values));
+        let gradients = [x].into_iter().chain(matrix).chain(vectors).map(Option::unwrap);
+        [values(result)].into_iter().chain(gradients).collect()
+    }
+
     /// Applies the operation, fused or plain.
     pub fn apply(&self, inputs: &Inputs, path: Path) -> Tensor<3> {
         let x = inputs.x.clone();

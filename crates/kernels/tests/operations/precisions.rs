@@ -4,7 +4,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use regulus_kernels::{MatmulPrecision, conv2d, linear, multiplying_in, reference};
 
-use crate::cases::{Case, Inputs, Operation, Path, all, distance, noise, values};
+use crate::cases::{Case, Operation, Path, all, distance, noise, values};
 use crate::exact;
 
 /// Largest distance of a result from f64, and of a gradient from plain f32, relative to the largest magnitude. Over all
@@ -20,18 +20,9 @@ fn widened(values: &[f32]) -> Vec<f64> {
     values.iter().copied().map(f64::from).collect()
 }
 
-/// Result and gradients. The backward pass runs outside of the scope of the forward pass.
+/// The backward pass runs outside of the scope of the forward pass.
 fn differentiated(case: &Case, path: Path, precision: MatmulPrecision) -> Vec<Vec<f32>> {
-    let device = Device::flex().autodiff();
-    let inputs = Inputs::new(case, &case.inputs(), &device).require_grad();
-    let result = multiplying_in(precision, || case.apply(&inputs, path));
-    let cotangent = TensorData::new(noise(result.shape().num_elements(), 99), result.shape());
-    let gradients = (result.clone() * Tensor::from_data(cotangent, &device)).sum().backward();
-    let x = inputs.x.grad(&gradients).map(values);
-    let matrix = inputs.matrix.iter().map(|matrix| matrix.grad(&gradients).map(values));
-    let vectors = inputs.vectors.iter().map(|vector| vector.grad(&gradients).map(values));
-    let gradients = [x].into_iter().chain(matrix).chain(vectors).map(Option::unwrap);
-    [values(result)].into_iter().chain(gradients).collect()
+    case.differentiated(&case.inputs(), |inputs| multiplying_in(precision, || case.apply(inputs, path)))
 }
 
 #[test]
