@@ -17,12 +17,14 @@ mod masked;
 mod packed;
 #[cfg(feature = "flex")]
 mod parallel;
+#[cfg(feature = "flex")]
 mod pieces;
 mod products;
 pub mod reference;
 mod replay;
 #[cfg(feature = "flex")]
 mod simd;
+mod updates;
 
 pub use activation::{gelu_erf, gelu_tanh, quick_gelu};
 pub use attention::{AttentionMask, attention};
@@ -31,7 +33,7 @@ pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use masked::masked_weight;
 pub use packed::{Packing, packed_attention};
-pub use pieces::in_pieces;
 pub use products::multiplying_in;
 pub use regulus_matrix::{Precision as MatmulPrecision, amx_available};
 pub use replay::{computing_anew, computing_once};
+pub use updates::{AdamUpdate, Decay, MomentumUpdate};

@@ -2,11 +2,9 @@
 
 use burn::tensor::Tensor;
 
-#[cfg(feature = "flex")]
 use crate::{flex, parallel};
 
 /// Values per task.
-#[cfg(feature = "flex")]
 const PIECE: usize = 1 << 14;
 
 /// Lets `work` change pieces of `written`, given the same pieces of `read`: in parallel, and in place where no one else
@@ -17,7 +15,7 @@ const PIECE: usize = 1 << 14;
 ///
 /// # Panics
 /// If their lengths differ.
-pub fn in_pieces<const N: usize>(
+pub(crate) fn in_pieces<const N: usize>(
     read: &Tensor<1>,
     written: [Tensor<1>; N],
     work: impl Fn(&[f32], [&mut [f32]; N]) + Sync + Send,
@@ -25,7 +23,6 @@ pub fn in_pieces<const N: usize>(
     let [length] = read.dims();
     let lengths = written.each_ref().map(|tensor| tensor.dims()[0]);
     assert!(lengths.iter().all(|&other| other == length), "pieces of {length} and {lengths:?} values");
-    #[cfg(feature = "flex")]
     if let (Some(read), true) = (flex::plain(read), written.iter().all(flex::is_plain)) {
         let mut values = written.map(flex::into_plain);
         let mut pieces = values.each_mut().map(|values| values.storage_mut::<f32>().chunks_mut(PIECE));
@@ -36,12 +33,10 @@ pub fn in_pieces<const N: usize>(
         parallel::run(tasks, || (), |(), (read, written)| work(read, written));
         return Ok(values.map(flex::from_plain));
     }
-    #[cfg(not(feature = "flex"))]
-    let _ = work;
     Err(written)
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
 mod tests {
     use burn::tensor::{Device, FloatDType, TensorData};
 

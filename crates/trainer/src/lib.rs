@@ -33,6 +33,7 @@ pub mod schedule;
 pub mod selection;
 pub mod simclr;
 pub mod stages;
+mod stored_values;
 pub mod templates;
 #[cfg(test)]
 mod testing;

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Bytes, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::card::{Packed, Stored};
 use super::{Adapter, AdapterError, ENTRY, bits};
+use crate::stored_values::little_endian;
 
 /// Type, shape and bytes of a tensor.
-type Encoded = (Dtype, Vec<usize>, Vec<u8>);
+type Encoded = (Dtype, Vec<usize>, Bytes);
 
 impl Adapter {
     /// Writes the adapter; replaces the file as a whole or not at all. The names of the buffers are listed in the
@@ -29,19 +30,19 @@ impl Adapter {
         let mut tensors: BTreeMap<&String, Encoded> = BTreeMap::new();
         let mut packed = BTreeMap::new();
         for (name, leaf) in self.parameters.iter() {
-            let (values, shape) = (host(&leaf.value), leaf.shape.clone());
+            let shape = leaf.shape.clone();
             let encoded = match self.thresholds.get(name) {
                 Some(&threshold) => {
                     packed.insert(name.clone(), Packed { shape, threshold });
-                    let bytes = bits::pack(&values, threshold);
-                    (Dtype::U8, vec![bytes.len()], bytes)
+                    let bytes = bits::pack(&host(&leaf.value), threshold);
+                    (Dtype::U8, vec![bytes.len()], Bytes::from_bytes_vec(bytes))
                 }
-                None => (Dtype::F32, shape, little_endian(&values)),
+                None => (Dtype::F32, shape, little_endian(&leaf.value)),
             };
             tensors.insert(name, encoded);
         }
         for (name, value) in &self.buffers {
-            let encoded = (Dtype::F32, value.dims().to_vec(), little_endian(&host(value)));
+            let encoded = (Dtype::F32, value.dims().to_vec(), little_endian(value));
             if tensors.insert(name, encoded).is_some() {
                 return Err(format!("`{name}` is both a parameter and a buffer"));
             }
@@ -62,8 +63,4 @@ impl Adapter {
 
 fn host(values: &Tensor<1>) -> Vec<f32> {
     values.to_data_as::<f32>().iter::<f32>().collect()
-}
-
-fn little_endian(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Bytes, Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use super::Saved;
 use crate::optim::Memory;
 use crate::parameters::Parameters;
 use crate::selection::Selected;
+use crate::stored_values::little_endian;
 use crate::training_state::{AggregateState, TrainingState};
 
 /// Why a file is no checkpoint of the run.
@@ -55,9 +56,9 @@ struct Card {
 /// The bytes of a checkpoint.
 pub(super) fn encode(saved: &Saved, identity: &str) -> Result<Vec<u8>, String> {
     let Saved { state, metrics_bytes, seconds } = saved;
-    let mut tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
+    let mut tensors: BTreeMap<String, (Dtype, Vec<usize>, Bytes)> = BTreeMap::new();
     let mut add = |name: String, value: &Tensor<1>, shape: Vec<usize>| {
-        tensors.insert(name, (Dtype::F32, shape, bytes_of(value)));
+        tensors.insert(name, (Dtype::F32, shape, little_endian(value)));
     };
     for (name, leaf) in state.parameters.iter() {
         add(format!("{PARAMETERS}{name}"), &leaf.value, leaf.shape.clone());
@@ -81,6 +82,7 @@ pub(super) fn encode(saved: &Saved, identity: &str) -> Result<Vec<u8>, String> {
     }
     if let Some(aggregate) = &state.aggregate {
         let bytes = aggregate.sum.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let bytes = Bytes::from_bytes_vec(bytes);
         tensors.insert(AGGREGATE.into(), (Dtype::F64, vec![aggregate.sum.len()], bytes));
     }
     let card = Card {
@@ -175,10 +177,6 @@ fn find(bytes: &[u8], text: &str) -> Option<usize> {
 
 fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes_of(value: &Tensor<1>) -> Vec<u8> {
-    value.to_data_as::<f32>().iter::<f32>().flat_map(f32::to_le_bytes).collect()
 }
 
 fn tensor(view: &TensorView<'_>, device: &Device) -> Result<Tensor<1>, Damage> {

@@ -1,7 +1,7 @@
 //! Adam and its two decoupled-decay variants.
 
 use burn::tensor::Tensor;
-use regulus_kernels::in_pieces;
+use regulus_kernels::{AdamUpdate, Decay};
 
 use super::{Memory, Moments, Untaken, Update};
 
@@ -84,34 +84,27 @@ fn in_place(
     };
     let Update { parameter, gradient, learning_rate, weight_decay } = update;
     let Moments { beta1, beta2, epsilon } = *moments;
-    let decays = weight_decay != 0.0;
     let correction1 = 1.0 - beta1.powi(steps as i32 + 1);
     let correction2 = (1.0 - beta2.powi(steps as i32 + 1)).sqrt();
-    let rate = match variant {
-        Variant::HfAdamW => learning_rate * correction2 / correction1,
-        Variant::Adam | Variant::AdamW => learning_rate / correction1,
+    let (rate, correction) = match variant {
+        Variant::HfAdamW => (learning_rate * correction2 / correction1, 1.0),
+        Variant::Adam | Variant::AdamW => (learning_rate / correction1, correction2),
     };
-    let shrink = (1.0 - learning_rate * weight_decay) as f32;
-    let (rate, after) = (rate as f32, (learning_rate * weight_decay) as f32);
-    let (decay, epsilon, correction2) = (weight_decay as f32, epsilon as f32, correction2 as f32);
-    let [(keep1, add1), (keep2, add2)] = [beta1, beta2].map(|beta| (beta as f32, (1.0 - beta) as f32));
-    let moved = in_pieces(&parameter, [gradient, first, second], |parameters, [gradients, first, second]| {
-        for (((&p, g), m), v) in parameters.iter().zip(gradients).zip(first).zip(second) {
-            let gradient = if decays && variant == Variant::Adam { *g + p * decay } else { *g };
-            *m = *m * keep1 + gradient * add1;
-            *v = *v * keep2 + gradient * gradient * add2;
-            *g = match variant {
-                Variant::HfAdamW => {
-                    let moved = p - *m / (v.sqrt() + epsilon) * rate;
-                    if decays { moved - moved * after } else { moved }
-                }
-                Variant::Adam | Variant::AdamW => {
-                    let start = if decays && variant == Variant::AdamW { p * shrink } else { p };
-                    start - *m / (v.sqrt() / correction2 + epsilon) * rate
-                }
-            };
-        }
-    });
+    let decay = match variant {
+        _ if weight_decay == 0.0 => Decay::None,
+        Variant::Adam => Decay::InGradient(weight_decay as f32),
+        Variant::AdamW => Decay::Before((1.0 - learning_rate * weight_decay) as f32),
+        Variant::HfAdamW => Decay::After((learning_rate * weight_decay) as f32),
+    };
+    let update = AdamUpdate {
+        keep: [beta1, beta2].map(|beta| beta as f32),
+        add: [beta1, beta2].map(|beta| (1.0 - beta) as f32),
+        rate: rate as f32,
+        correction: correction as f32,
+        epsilon: epsilon as f32,
+        decay,
+    };
+    let moved = update.apply(&parameter, [gradient, first, second]);
     match moved {
         Ok([value, first, second]) => Ok((value, Memory { steps: steps + 1, first, second: Some(second) })),
         Err([gradient, first, second]) => {

@@ -1,7 +1,7 @@
 //! `torch.optim.SGD` with momentum.
 
 use burn::tensor::Tensor;
-use regulus_kernels::in_pieces;
+use regulus_kernels::MomentumUpdate;
 
 use super::{Memory, Untaken, Update};
 
@@ -45,15 +45,9 @@ fn in_place(
     }
     let Some(Memory { steps, first, second: None }) = past else { return Err(Box::new((update, past))) };
     let Update { parameter, gradient, learning_rate, weight_decay } = update;
-    let [decay, keep, rate] = [weight_decay, momentum, learning_rate].map(|value| value as f32);
-    let moved = in_pieces(&parameter, [gradient, first], |parameters, [gradients, buffers]| {
-        for ((&p, g), buffer) in parameters.iter().zip(gradients).zip(buffers) {
-            let direction = if decay == 0.0 { *g } else { *g + p * decay };
-            *buffer = *buffer * keep + direction;
-            let way = if nesterov { direction + *buffer * keep } else { *buffer };
-            *g = p - way * rate;
-        }
-    });
+    let [keep, rate, decay] = [momentum, learning_rate, weight_decay].map(|value| value as f32);
+    let update = MomentumUpdate { keep, rate, decay, nesterov };
+    let moved = update.apply(&parameter, [gradient, first]);
     match moved {
         Ok([value, first]) => Ok((value, Memory { steps: steps + 1, first, second: None })),
         Err([gradient, first]) => {
