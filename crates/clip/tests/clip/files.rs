@@ -85,7 +85,7 @@ fn changed_weights_are_copies() {
         for parameter in loaded.clip.parameters(Part::All) {
             let [count] = parameter.value.dims();
             let zeros = Tensor::<1>::zeros([count], &device);
-            let changed = parameter.value.slice_assign([0..count], zeros).add_scalar(1.0);
+            let changed = parameter.value.slice_assign(0..count, zeros).add_scalar(1.0);
             assert!(changed.into_data().iter::<f32>().all(|value| value == 1.0), "{}", parameter.path);
         }
         assert_eq!(parameters(&loaded.clip), parameters(&saved.clip));
