@@ -1,15 +1,16 @@
 //! A checkpoint: named tensors of one or several files, whatever container holds them.
 
 use crate::container::{Container, Family, Format, recognise};
+use crate::digest::FileDigest;
 use crate::error::CheckpointError;
 use crate::layout::Layout;
 use crate::mapped::MappedFile;
-use crate::sha256::sha256;
 use crate::tensor::{Dtype, TensorView};
 use crate::{safetensors_file, sharded, torch};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A value of a checkpoint that is no tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +30,7 @@ pub enum Scalar {
 pub struct Checkpoint {
     path: PathBuf,
     container: Container,
-    files: Vec<MappedFile>,
+    files: Vec<Arc<MappedFile>>,
     contents: Contents,
 }
 
@@ -72,7 +73,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::open`], and for an index, whose shards are other files.
     pub fn from_bytes(path: impl AsRef<Path>, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
-        Self::single(path.as_ref(), MappedFile::Memory(bytes))
+        Self::single(path.as_ref(), MappedFile::in_memory(bytes))
     }
 
     /// Opens a file that an index names. It cannot be an index itself.
@@ -99,7 +100,7 @@ impl Checkpoint {
             Format::Legacy => (Container::TorchLegacy, torch::legacy::read(bytes)),
         };
         let contents = contents.map_err(|fault| fault.of(path, container.name()))?;
-        Ok(Self { path: path.into(), container, files: vec![file], contents })
+        Ok(Self { path: path.into(), container, files: vec![Arc::new(file)], contents })
     }
 
     /// One checkpoint of several.
@@ -142,18 +143,16 @@ impl Checkpoint {
         &self.contents.scalars
     }
 
-    /// SHA-256 in hexadecimal: of the file or, for several, of their digests in the order of the shards' names.
-    pub fn sha256(&self) -> String {
-        match self.files.as_slice() {
-            [file] => file.sha256(),
-            files => sha256(files.iter().map(MappedFile::sha256).collect::<String>().as_bytes()),
-        }
+    /// SHA-256 of the file or, for several, of their digests in the order of the shards' names. Nothing is computed
+    /// before it is asked for.
+    pub fn sha256(&self) -> FileDigest {
+        FileDigest::of(self.files.clone())
     }
 
     fn view<'a>(&'a self, entry: &'a Entry) -> Option<TensorView<'a>> {
         let file = self.files.get(entry.file)?;
         let bytes = file.bytes().get(entry.bytes.clone())?;
-        Some(TensorView { dtype: entry.dtype, layout: &entry.layout, file, bytes })
+        Some(TensorView { dtype: entry.dtype, layout: &entry.layout, file, range: &entry.bytes, bytes })
     }
 }
 

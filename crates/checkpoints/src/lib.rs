@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod container;
+mod digest;
 mod error;
 mod layout;
 mod mapped;
@@ -14,6 +15,8 @@ mod torch;
 
 pub use checkpoint::{Checkpoint, Scalar};
 pub use container::Container;
+pub use digest::FileDigest;
 pub use error::CheckpointError;
+pub use mapped::SharedBytes;
 pub use sha256::sha256;
 pub use tensor::{Dtype, TensorView};

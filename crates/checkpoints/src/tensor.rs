@@ -1,9 +1,15 @@
 //! One tensor of a file, as it lies on disk.
 
 use crate::layout::Layout;
-use crate::mapped::MappedFile;
+use crate::mapped::{MappedFile, SharedBytes};
 use half::{bf16, f16};
+use rayon::prelude::*;
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Values that one thread converts at a time.
+const CHUNK: usize = 64 << 10;
 
 /// Number format of a stored tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,7 +55,9 @@ impl fmt::Display for Dtype {
 pub struct TensorView<'a> {
     pub(crate) dtype: Dtype,
     pub(crate) layout: &'a Layout,
-    pub(crate) file: &'a MappedFile,
+    pub(crate) file: &'a Arc<MappedFile>,
+    /// Where `bytes` lies in it.
+    pub(crate) range: &'a Range<usize>,
     /// Little-endian values from the first to the last element of the layout.
     pub(crate) bytes: &'a [u8],
 }
@@ -75,13 +83,37 @@ impl<'a> TensorView<'a> {
     /// Like the other conversions it reads transposed and expanded tensors as their shape says, and holds no
     /// more memory than its result.
     pub fn to_f32(&self) -> Option<Vec<f32>> {
-        Some(match self.dtype {
-            Dtype::F16 => self.convert(|bytes| f16::from_le_bytes(bytes).to_f32()),
-            Dtype::BF16 => self.convert(|bytes| bf16::from_le_bytes(bytes).to_f32()),
-            Dtype::F32 => self.convert(f32::from_le_bytes),
-            Dtype::F64 => self.convert(|bytes| f64::from_le_bytes(bytes) as f32),
-            _ => return None,
-        })
+        if !self.dtype.is_float() {
+            return None;
+        }
+        let mut values = vec![0.0; self.numel()];
+        self.write_f32(&mut values).then_some(values)
+    }
+
+    /// Writes the values as f32 in row-major order, on all threads of rayon's pool. `false`, and nothing is written, if
+    /// they are not floating-point numbers or `target` has not as many places.
+    pub fn write_f32(&self, target: &mut [f32]) -> bool {
+        if target.len() != self.numel() {
+            return false;
+        }
+        match self.dtype {
+            Dtype::F16 => self.write(target, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Dtype::BF16 => self.write(target, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            Dtype::F32 => self.write(target, f32::from_le_bytes),
+            Dtype::F64 => self.write(target, |bytes| f64::from_le_bytes(bytes) as f32),
+            _ => return false,
+        }
+        true
+    }
+
+    /// The values where they lie in the file: f32 in row-major order and in this machine's order of bytes, at an
+    /// address that suits them. `None` if they lie in another way, so that [`TensorView::to_f32`] has to convert them.
+    pub fn shared_f32(&self) -> Option<SharedBytes> {
+        let lies_so = cfg!(target_endian = "little")
+            && self.dtype == Dtype::F32
+            && self.layout.scattered().is_none()
+            && self.bytes.as_ptr().cast::<f32>().is_aligned();
+        lies_so.then(|| self.file.share(self.range.clone())).flatten()
     }
 
     /// The values as f64 in row-major order, whatever their format. 64-bit integers beyond 2^53 are rounded.
@@ -113,6 +145,22 @@ impl<'a> TensorView<'a> {
 
     /// `SIZE` is that of the number format, so the elements of `bytes` are exactly those of the layout. The pages of
     /// the file are given back, so that converting all tensors does not also keep the whole file in memory.
+    fn write<const SIZE: usize>(&self, target: &mut [f32], value: impl Fn([u8; SIZE]) -> f32 + Sync) {
+        let elements: &[[u8; SIZE]] = self.bytes.as_chunks().0;
+        match self.layout.scattered() {
+            None => {
+                target.par_chunks_mut(CHUNK).zip(elements.par_chunks(CHUNK)).for_each(|(target, part)| {
+                    target.iter_mut().zip(part).for_each(|(place, &element)| *place = value(element));
+                })
+            }
+            Some(numbers) => {
+                target.iter_mut().zip(numbers).for_each(|(place, number)| *place = value(elements[number]));
+            }
+        }
+        self.file.release(self.bytes);
+    }
+
+    /// As [`TensorView::write`], for values that need no room before.
     fn convert<const SIZE: usize, T>(&self, value: impl Fn([u8; SIZE]) -> T) -> Vec<T> {
         let elements: &[[u8; SIZE]] = self.bytes.as_chunks().0;
         let values = match self.layout.scattered() {

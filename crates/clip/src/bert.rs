@@ -22,7 +22,7 @@ use batch::Group;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use layout::BertLayout;
-use regulus_checkpoints::Checkpoint;
+use regulus_checkpoints::{Checkpoint, FileDigest};
 use regulus_kernels::AttentionMask;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -216,8 +216,8 @@ pub struct LoadedBert {
     pub config: BertConfig,
     /// The encoder.
     pub bert: Bert,
-    /// SHA-256 of the weights, in hexadecimal.
-    pub sha256: String,
+    /// SHA-256 of the weights.
+    pub sha256: FileDigest,
     /// Tensors of the file that the encoder does not need, such as those of prediction heads.
     pub ignored: Vec<String>,
 }

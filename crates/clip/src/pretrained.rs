@@ -15,10 +15,12 @@ use crate::resolution::ResolutionError;
 use crate::tokenizer::{TokenizeError, Tokenizer};
 use crate::weights;
 use burn::tensor::{Device, Tensor, TensorData};
-use regulus_checkpoints::{Checkpoint, sha256};
+use regulus_checkpoints::{Checkpoint, FileDigest, sha256};
 use regulus_images::{Preprocess, RgbImage};
 use std::fmt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 /// A pre-trained CLIP with all that is needed to use it.
 #[derive(Debug, Clone)]
@@ -33,10 +35,10 @@ pub struct Pretrained {
     pub preprocess: Preprocess,
     /// Where the model comes from.
     pub source: Source,
-    /// SHA-256 of the weights file, in hexadecimal: the identity of the model. For a model from
+    /// SHA-256 of the weights file: the identity of the model, computed when it is asked for. For a model from
     /// memory, that of the file which [`Self::save`] writes. After a change of `clip` it still
     /// names the model that was loaded; [`Self::from_parts`] gives the changed one its own.
-    pub sha256: String,
+    pub sha256: FileDigest,
     /// What loading decided and a user should know.
     pub notices: Vec<Notice>,
 }
@@ -115,17 +117,24 @@ impl Pretrained {
         let files = ModelFiles::find(path)?;
         let checkpoint = Checkpoint::open(&files.weights)?;
         let mut description = describe(&files, &checkpoint)?;
-        let tokenizer = tokenizer(&files, &mut description)?;
         let preprocess = match description.preprocess.take() {
-            Some(preprocess) => preprocess,
-            None => hf::preprocess::parse(&Json::read(
-                files.folder(),
-                hf::PREPROCESS_FILE,
-                "the preprocessing of the model's images",
-            )?)?,
+            Some(preprocess) => Ok(preprocess),
+            None => {
+                Json::read(files.folder(), hf::PREPROCESS_FILE, "the preprocessing of the model's images")
+                    .and_then(|json| hf::preprocess::parse(&json))
+            }
         };
-        let LoadedClip { config, clip, sha256, publisher, notices } =
-            LoadedClip::read(description, &checkpoint, device)?;
+        let (publisher, vocab) = (description.publisher, description.config.text.vocab);
+        // Both take about as long.
+        let (tokenizer, loaded) = thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| tokenizer(&files, publisher, vocab));
+            let loaded = preprocess
+                .and_then(|preprocess| Ok((preprocess, LoadedClip::read(description, &checkpoint, device)?)));
+            (tokenizer.join().unwrap_or_else(|panic| resume_unwind(panic)), loaded)
+        });
+        let (tokenizer, is_built_in) = tokenizer?;
+        let (preprocess, LoadedClip { config, clip, sha256, publisher, mut notices }) = loaded?;
+        notices.extend(is_built_in.then_some(Notice::BuiltInTokenizer));
         check_parts(&config, &tokenizer, &preprocess)
             .map_err(|source| LoadError::Parts { path: path.into(), source })?;
         let source = Source::Path { path: path.into(), publisher };
@@ -139,9 +148,9 @@ impl Pretrained {
     /// As [`Self::load`], for what is read.
     pub fn describe(path: impl AsRef<Path>) -> Result<(ClipConfig, Tokenizer), LoadError> {
         let files = ModelFiles::find(path.as_ref())?;
-        let mut description = describe(&files, &Checkpoint::open(&files.weights)?)?;
-        let tokenizer = tokenizer(&files, &mut description)?;
-        Ok((description.config, tokenizer))
+        let Description { publisher, config, .. } = describe(&files, &Checkpoint::open(&files.weights)?)?;
+        let (tokenizer, _) = tokenizer(&files, publisher, config.text.vocab)?;
+        Ok((config, tokenizer))
     }
 
     /// This model for images of another resolution, whose positional embedding is interpolated.
@@ -203,7 +212,7 @@ impl Pretrained {
     ) -> Result<Self, LoadError> {
         check_parts(&config, &tokenizer, &preprocess)
             .map_err(|source| LoadError::Parts { path: PathBuf::from("(model in memory)"), source })?;
-        let sha256 = sha256(&weights::bytes(clip.parameters(Part::All), &HfClipLayout::default())?);
+        let sha256 = sha256(&weights::bytes(clip.parameters(Part::All), &HfClipLayout::default())?).into();
         Ok(Self { config, clip, tokenizer, preprocess, source: Source::Memory, sha256, notices: Vec::new() })
     }
 
@@ -246,17 +255,16 @@ impl Pretrained {
 /// Size of the vocabulary of OpenAI's tokenizer, which all published CLIP models share.
 const OPENAI_VOCABULARY: usize = 49408;
 
-/// The tokenizer that the folder brings, or else OpenAI's where the model has its vocabulary.
-fn tokenizer(files: &ModelFiles, description: &mut Description) -> Result<Tokenizer, LoadError> {
+/// The tokenizer that the folder brings, or else OpenAI's where the model has its vocabulary, and whether it is that one.
+fn tokenizer(files: &ModelFiles, publisher: Publisher, vocab: usize) -> Result<(Tokenizer, bool), LoadError> {
     if let Some(tokenizer) = Tokenizer::from_folder(files.folder())? {
-        return Ok(tokenizer);
+        return Ok((tokenizer, false));
     }
-    if description.publisher == Publisher::Hf || description.config.text.vocab != OPENAI_VOCABULARY {
+    if publisher == Publisher::Hf || vocab != OPENAI_VOCABULARY {
         let path = files.folder().join(hf::TOKENIZER_FILE);
         return Err(LoadError::Missing { path, expected: "the model's tokenizer" });
     }
-    description.notices.push(Notice::BuiltInTokenizer);
-    Ok(Tokenizer::openai())
+    Ok((Tokenizer::openai(), true))
 }
 
 fn check_parts(

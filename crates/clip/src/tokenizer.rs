@@ -14,6 +14,7 @@ mod error;
 mod fix_text;
 mod folder;
 mod html;
+mod json_file;
 mod merges;
 mod mojibake;
 mod mojibake_signs;
@@ -25,9 +26,8 @@ mod word_piece;
 pub use error::{TokenizeError, TokenizerError};
 
 use crate::formats::SaveError;
+use json_file::{Parsed, parse};
 use serde::Serialize;
-use serde_json::{Map, Value};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use tokenizers::ModelWrapper;
@@ -66,39 +66,12 @@ impl Tokenizer {
 
     /// The tokenizer that `json`, the contents of the file at `path`, describes.
     fn from_json(json: &str, path: &Path) -> Result<Self, TokenizerError> {
-        let fault = |reason: String| TokenizerError::Format { path: path.into(), reason };
-        let format = |error: tokenizers::Error| fault(error.to_string());
-        let mut description: Map<String, Value> =
-            serde_json::from_str(json).map_err(|error| fault(error.to_string()))?;
-        // `tokenizers` 0.22 panics on a malformed decoder, which encoding does not need, and on a
-        // malformed table of SentencePiece, which neither CLIP nor BERT uses.
-        description.remove("decoder");
-        if description.get("normalizer").is_some_and(|value| value.to_string().contains("\"Precompiled\"")) {
-            return Err(fault("a precompiled normalizer is not supported".to_string()));
-        }
-        // It cuts merges off at the length of this prefix, which neither CLIP nor BERT's byte pairs have.
-        let model = description.get("model");
-        let prefix = model.and_then(|model| model.get("continuing_subword_prefix")?.as_str());
-        let has_merges = model.is_some_and(|model| model.get("merges").is_some());
-        if has_merges && prefix.is_some_and(|prefix| !prefix.is_empty()) {
-            return Err(fault("merges with a `continuing_subword_prefix` are not supported".to_string()));
-        }
-        let description = serde_json::to_vec(&description).map_err(|error| fault(error.to_string()))?;
-        let read = || -> tokenizers::Result<(tokenizers::Tokenizer, tokenizers::Encoding)> {
-            let mut tokenizer = tokenizers::Tokenizer::from_bytes(description)?;
-            tokenizer.with_padding(None);
-            tokenizer.with_truncation(None)?;
-            let empty = tokenizer.encode("", true)?;
-            Ok((tokenizer, empty))
-        };
-        // The last resort against what is not known of yet: a damaged file must not end a program.
-        let (tokenizer, empty) = catch_unwind(AssertUnwindSafe(read))
-            .map_err(|_| fault("the `tokenizers` crate broke off".to_string()))?
-            .map_err(format)?;
+        let Parsed { tokenizer, empty, highest } =
+            parse(json).map_err(|reason| TokenizerError::Format { path: path.into(), reason })?;
         let &[sot_id, eot_id] = empty.get_ids() else {
             return Err(TokenizerError::NoStartAndEnd { path: path.into(), found: empty.get_ids().to_vec() });
         };
-        let highest = tokenizer.get_vocab(true).into_values().chain([sot_id, eot_id]).max();
+        let highest = highest.into_iter().chain([sot_id, eot_id]).max();
         let ids = highest.map_or(0, |id| id as usize + 1);
         let is_openai = match tokenizer.get_model() {
             ModelWrapper::BPE(bpe) => openai::is_openai(&tokenizer, bpe, [sot_id, eot_id]),

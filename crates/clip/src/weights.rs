@@ -4,6 +4,7 @@
 //! and shapes, converting number formats and listing what does not fit are the same for all.
 
 mod read;
+mod room;
 mod write;
 
 pub(crate) use read::read;
@@ -147,11 +148,21 @@ impl TensorFault {
     }
 }
 
+/// Columns that are transposed at a time.
+const TRANSPOSED_COLUMNS: usize = 16;
+
 /// The transpose of a matrix of `rows` x `columns` values, row by row.
 fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..columns)
-        .flat_map(|column| values.iter().skip(column).step_by(columns.max(1)).take(rows).copied())
-        .collect()
+    let mut transposed = vec![0.0; rows * columns];
+    // Some columns at a time, so that the cache holds what is written between two rows.
+    for first in (0..columns).step_by(TRANSPOSED_COLUMNS) {
+        for (row, values) in values.chunks_exact(columns.max(1)).take(rows).enumerate() {
+            for (column, value) in values.iter().enumerate().skip(first).take(TRANSPOSED_COLUMNS) {
+                transposed[column * rows + row] = *value;
+            }
+        }
+    }
+    transposed
 }
 
 #[cfg(test)]
@@ -163,5 +174,10 @@ mod tests {
         let values: Vec<f32> = (0..6).map(|value| value as f32).collect();
         assert_eq!(transpose(&values, 2, 3), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         assert_eq!(transpose(&transpose(&values, 2, 3), 3, 2), values);
+        let values: Vec<f32> = (0..37 * 50).map(|value| value as f32).collect();
+        let transposed = transpose(&values, 37, 50);
+        assert_eq!((transposed[1], transposed[37], transposed[49 * 37 + 36]), (50.0, 1.0, 1849.0));
+        assert_eq!(transpose(&transposed, 50, 37), values);
+        assert!(transpose(&[], 0, 5).is_empty() && transpose(&[], 5, 0).is_empty());
     }
 }

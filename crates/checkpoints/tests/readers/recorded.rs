@@ -90,13 +90,62 @@ fn shards_are_one_checkpoint() {
         let weight_map = &serde_json::from_str::<Value>(&text).unwrap()["weight_map"];
         let digest = |tensor: &str| sha256(&fixture_bytes(weight_map[tensor].as_str().unwrap()));
         let digests = [digest("a.weight"), digest("b.weight")].concat();
-        assert_eq!(checkpoint.sha256(), sha256(digests.as_bytes()));
+        assert_eq!(checkpoint.sha256().get(), sha256(digests.as_bytes()));
     }
+}
+
+/// Shared bytes are the values, of whatever container, and outlive the checkpoint.
+#[test]
+fn values_without_a_copy_are_the_converted_ones() {
+    let mut shared = Vec::new();
+    for name in ["dtypes.pt", "moco.pth.tar", "model.safetensors.index.json", "pytorch_model.bin.index.json"]
+    {
+        let checkpoint = Checkpoint::open(fixture(name)).unwrap();
+        for (_, tensor) in checkpoint.tensors() {
+            if let Some(bytes) = tensor.shared_f32() {
+                assert_eq!(tensor.dtype(), Dtype::F32);
+                shared.push((bytes, tensor.to_f32().unwrap()));
+            }
+            let mut written = vec![0.5; tensor.numel()];
+            assert_eq!(tensor.write_f32(&mut written).then_some(written), tensor.to_f32());
+            assert!(!tensor.write_f32(&mut vec![0.0; tensor.numel() + 1]));
+        }
+        checkpoint.sha256().get();
+    }
+    assert!(!shared.is_empty());
+    for (bytes, values) in shared {
+        let found: Vec<f32> =
+            bytes.as_ref().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        assert!(
+            found.iter().zip(&values).all(|(a, b)| a.to_bits() == b.to_bits()) && found.len() == values.len()
+        );
+    }
+}
+
+/// The digest is that of the file which was opened, also if another one has its name when it is asked for.
+#[test]
+fn a_digest_does_not_take_the_file_that_came_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("a.pt"), folder.path().join("b.pt"));
+    std::fs::copy(fixture("dtypes.pt"), &path).unwrap();
+    std::fs::copy(fixture("moco.pth.tar"), &other).unwrap();
+    let digest = Checkpoint::open(&path).unwrap().sha256();
+    if cfg!(unix) {
+        std::fs::rename(&other, &path).unwrap();
+    }
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let digest = digest.clone();
+            std::thread::spawn(move || digest.get().to_owned())
+        })
+        .collect();
+    let expected = sha256(&fixture_bytes("dtypes.pt"));
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap() == expected));
 }
 
 #[test]
 fn the_digest_of_a_file_is_that_of_its_bytes() {
     let checkpoint = Checkpoint::open(fixture("dtypes.pt")).unwrap();
-    assert_eq!(checkpoint.sha256(), sha256(&fixture_bytes("dtypes.pt")));
+    assert_eq!(checkpoint.sha256().get(), sha256(&fixture_bytes("dtypes.pt")));
     assert_eq!(sha256(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }

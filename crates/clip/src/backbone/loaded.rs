@@ -6,7 +6,7 @@ use crate::config::VitConfig;
 use crate::formats::ModelFiles;
 use crate::weights::WeightsError;
 use burn::tensor::Device;
-use regulus_checkpoints::Checkpoint;
+use regulus_checkpoints::{Checkpoint, FileDigest};
 use regulus_images::Preprocess;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,8 +35,8 @@ pub struct LoadedBackbone {
     /// Names of tensors that belong to the training of the file and not to the network, such as
     /// MoCo's queue, key encoder and projection head. They were not read.
     pub ignored: Vec<String>,
-    /// SHA-256 of the file, in hexadecimal.
-    pub sha256: String,
+    /// SHA-256 of the file.
+    pub sha256: FileDigest,
 }
 
 impl LoadedBackbone {

@@ -70,7 +70,7 @@ impl ModelFiles {
 
     /// SHA-256 over the weights and the files that describe them, in hexadecimal.
     pub(crate) fn fingerprint(&self) -> Result<String, LoadError> {
-        let mut digests = Checkpoint::open(&self.weights)?.sha256();
+        let mut digests = Checkpoint::open(&self.weights)?.sha256().get().to_string();
         for name in DESCRIBING {
             if let Some(path) = self.beside(name) {
                 let bytes = std::fs::read(&path).map_err(|source| LoadError::Read { path, source })?;

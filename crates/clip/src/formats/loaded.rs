@@ -5,9 +5,8 @@ use crate::clip::Clip;
 use crate::config::{ClipConfig, ImageConfig};
 use crate::weights;
 use burn::tensor::Device;
-use regulus_checkpoints::Checkpoint;
+use regulus_checkpoints::{Checkpoint, FileDigest};
 use std::path::Path;
-use std::thread;
 
 /// Architecture and weights of a model, without tokenizer and preprocessing.
 #[derive(Debug, Clone)]
@@ -16,8 +15,8 @@ pub struct LoadedClip {
     pub config: ClipConfig,
     /// The model.
     pub clip: Clip,
-    /// SHA-256 of the weights file, in hexadecimal; of a sharded model, of the digests of its shards.
-    pub sha256: String,
+    /// SHA-256 of the weights file; of a sharded model, of the digests of its shards.
+    pub sha256: FileDigest,
     /// Whose layout the model has.
     pub publisher: Publisher,
     /// What loading decided and a user should know.
@@ -60,13 +59,7 @@ impl LoadedClip {
         };
         let vacant =
             Clip::vacant(&stored, device).map_err(|source| LoadError::Config { path: path(), source })?;
-        // The digest reads the whole file, as long as the tensors take.
-        let (clip, sha256) = thread::scope(|scope| {
-            let digest = scope.spawn(|| checkpoint.sha256());
-            let clip = weights::read(vacant, layout.as_ref(), checkpoint, device);
-            (clip, digest.join().unwrap_or_else(|_| checkpoint.sha256()))
-        });
-        let clip = clip?;
+        let clip = weights::read(vacant, layout.as_ref(), checkpoint, device)?;
         let from = stored.image.resolution();
         let clip = match from == wanted {
             true => clip,
@@ -76,7 +69,7 @@ impl LoadedClip {
                 resized.map_err(|source| LoadError::Resolution { path: path(), source })?.1
             }
         };
-        Ok(Self { config, clip, sha256, publisher, notices })
+        Ok(Self { config, clip, sha256: checkpoint.sha256(), publisher, notices })
     }
 }
 

@@ -1,11 +1,12 @@
 //! Strict reading: every tensor of the file is used, every parameter is found, all shapes agree,
 //! or nothing is loaded.
 
+use super::room::Room;
 use super::{Layout, Piece, TensorFault, WeightsError, transpose};
 use crate::parameters::{filled, shapes};
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
-use regulus_checkpoints::{Checkpoint, TensorView};
+use burn::tensor::{AllocationProperty, Bytes, DType, Device, Tensor, TensorData};
+use regulus_checkpoints::Checkpoint;
 use std::collections::BTreeMap;
 
 /// Gives `module` the parameters in `checkpoint`.
@@ -20,18 +21,9 @@ pub(crate) fn read<M: Module>(
         return Err(WeightsError::Mismatch { path: checkpoint.path().into(), faults });
     }
     Ok(filled(module, &mut |path, shape| {
-        let values = match layout.pieces(path, shape).as_slice() {
-            [piece] => piece_values(piece, &checkpoint.tensor(&piece.key)?)?,
-            pieces => {
-                let mut values = Vec::with_capacity(shape.iter().product());
-                for piece in pieces {
-                    values.extend(piece_values(piece, &checkpoint.tensor(&piece.key)?)?);
-                }
-                values
-            }
-        };
-        let count = values.len();
-        Some(Tensor::from_data(TensorData::new(values, [count]), device))
+        let (pieces, count) = (layout.pieces(path, shape), shape.iter().product());
+        let bytes = shared(&pieces, checkpoint).or_else(|| converted(&pieces, count, checkpoint))?;
+        Some(Tensor::from_data(TensorData::from_bytes(bytes, [count], DType::F32), device))
     }))
 }
 
@@ -59,11 +51,29 @@ fn faults<M: Module>(module: &M, layout: &dyn Layout, checkpoint: &Checkpoint) -
     faults
 }
 
-/// The values of a piece, in the order of the parameter. `None` for a tensor that is not floating-point.
-fn piece_values(piece: &Piece, tensor: &TensorView<'_>) -> Option<Vec<f32>> {
-    let values = tensor.to_f32()?;
-    match (piece.transposed, piece.shape.as_slice()) {
-        (true, &[rows, columns]) => Some(transpose(&values, rows, columns)),
-        _ => Some(values),
+/// The values of a parameter where they lie in the file, if the file holds them as memory does. They are only read: who
+/// changes them gets a copy of its own.
+fn shared(pieces: &[Piece], checkpoint: &Checkpoint) -> Option<Bytes> {
+    let [Piece { key, transposed: false, .. }] = pieces else { return None };
+    let bytes = checkpoint.tensor(key)?.shared_f32()?;
+    Some(Bytes::from_shared(bytes::Bytes::from_owner(bytes), AllocationProperty::File))
+}
+
+/// The `count` values of a parameter, one piece after the other. `None` if a tensor is not floating-point.
+fn converted(pieces: &[Piece], count: usize, checkpoint: &Checkpoint) -> Option<Bytes> {
+    let mut room = Room::new(count);
+    let mut rest = room.values();
+    for piece in pieces {
+        let tensor = checkpoint.tensor(&piece.key)?;
+        let (places, after) = rest.split_at_mut_checked(tensor.numel())?;
+        match (piece.transposed, piece.shape.as_slice()) {
+            (true, &[rows, columns]) => {
+                places.copy_from_slice(&transpose(&tensor.to_f32()?, rows, columns));
+            }
+            _ if tensor.write_f32(places) => {}
+            _ => return None,
+        }
+        rest = after;
     }
+    Some(room.into_bytes())
 }

@@ -350,13 +350,18 @@ fn check_list(class_names: &[String]) -> Result<(), AdaptError> {
 fn check_models(card: &AdapterCard, materials: &Materials) -> Result<(), AdaptError> {
     let Materials { pretrained, backbone, .. } = materials;
     let none = || "none".to_owned();
-    let backbone = backbone.as_ref().map_or_else(none, |loaded| loaded.sha256.clone());
+    let backbone = backbone.as_ref().map_or_else(none, |loaded| loaded.sha256.get().to_owned());
     let (resolution, activation) =
         (pretrained.config.image.resolution(), Activations::of(&pretrained.config));
     let model = "name the model that it was trained on with --model";
     let state = "its files say something else than they did then; restore them";
     let compared = [
-        ("model (SHA-256 of its weights)", card.base_sha256.clone(), pretrained.sha256.clone(), model),
+        (
+            "model (SHA-256 of its weights)",
+            card.base_sha256.clone(),
+            pretrained.sha256.get().to_owned(),
+            model,
+        ),
         (
             "image encoder (SHA-256 of its weights)",
             card.backbone_sha256.clone().unwrap_or_else(none),

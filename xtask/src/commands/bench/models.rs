@@ -73,7 +73,7 @@ impl Model {
             tokenizer: Tokenizer::openai(),
             preprocess,
             source: Source::Memory,
-            sha256: "random weights".into(),
+            sha256: "random weights".to_owned().into(),
             notices: Vec::new(),
         })
     }
@@ -94,7 +94,7 @@ impl Model {
             backbone: Backbone::ResNet(network),
             batches: Default::default(),
             ignored: Vec::new(),
-            sha256: "random weights".into(),
+            sha256: "random weights".to_owned().into(),
         })
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn run(recipe: Recipe, out: &Path, device: &Device, backend: &str) ->
         .save(out)
         .with_context(|| format!("saving the model to {}", out.display()))
         .map_err(Failure::Work)?;
-    println!("wrote {} (sha256 {})", out.display(), pretrained.sha256);
+    println!("wrote {} (sha256 {})", out.display(), pretrained.sha256.get());
     print_accuracy(&pretrained, device)
 }
 
