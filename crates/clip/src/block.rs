@@ -9,7 +9,8 @@ use crate::precision::Precision;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use regulus_kernels::{
-    AttentionMask, Packing, attention, gelu_erf, gelu_tanh, layer_norm, linear, packed_attention, quick_gelu,
+    AttentionMask, Packing, add_linear, attention, gelu_erf, gelu_tanh, layer_norm, linear, packed_attention,
+    quick_gelu,
 };
 
 /// Where a block normalises.
@@ -88,6 +89,13 @@ impl Linear {
         let output = linear(x.clone(), scope.weight("weight", &self.weight), Some(bias));
         scope.with_branch("weight", x, output)
     }
+
+    /// The sum of `residual` and what [`Self::forward`] makes of `x`.
+    fn add(&self, residual: Tensor<3>, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
+        let bias = scope.weight("bias", &self.bias);
+        let sum = add_linear(residual, x.clone(), scope.weight("weight", &self.weight), bias);
+        scope.with_branch("weight", x, sum)
+    }
 }
 
 /// Multi-head self-attention with one fused projection to queries, keys and values.
@@ -126,8 +134,8 @@ impl Attention {
         }
     }
 
-    fn projected(&self, mixed: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
-        self.out_proj.forward(mixed, &scope.enter("out_proj"))
+    fn add_projected(&self, residual: Tensor<3>, mixed: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
+        self.out_proj.add(residual, mixed, &scope.enter("out_proj"))
     }
 }
 
@@ -149,14 +157,15 @@ impl Mlp {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
+    /// The sum of `residual` and what the perceptron makes of `x`.
+    fn add(&self, residual: Tensor<3>, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
         let hidden = self.c_fc.forward(x, &scope.enter("c_fc"));
         let hidden = match self.activation {
             Activation::QuickGelu => quick_gelu(hidden),
             Activation::Gelu => gelu_erf(hidden),
             Activation::GeluTanh => gelu_tanh(hidden),
         };
-        self.c_proj.forward(hidden, &scope.enter("c_proj"))
+        self.c_proj.add(residual, hidden, &scope.enter("c_proj"))
     }
 }
 
@@ -184,20 +193,20 @@ impl Block {
 
     fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
         let ln_1 = |x| self.ln_1.forward(x, &scope.enter("ln_1"));
-        let attn = |x| {
+        let attn = |residual, x| {
             let scope = scope.enter("attn");
-            self.attn.projected(self.attn.mixed(x, &scope, None), &scope)
+            self.attn.add_projected(residual, self.attn.mixed(x, &scope, None), &scope)
         };
         let ln_2 = |x| self.ln_2.forward(x, &scope.enter("ln_2"));
-        let mlp = |x| self.mlp.forward(x, &scope.enter("mlp"));
+        let mlp = |residual, x| self.mlp.add(residual, x, &scope.enter("mlp"));
         match self.norm_order {
             NormOrder::Pre => {
-                let x = x.clone() + attn(ln_1(x));
-                x.clone() + mlp(ln_2(x))
+                let x = attn(x.clone(), ln_1(x));
+                mlp(x.clone(), ln_2(x))
             }
             NormOrder::Post => {
-                let x = ln_1(x.clone() + attn(x));
-                ln_2(x.clone() + mlp(x))
+                let x = ln_1(attn(x.clone(), x));
+                ln_2(mlp(x.clone(), x))
             }
         }
     }
@@ -213,9 +222,9 @@ impl Block {
     ) -> Tensor<3> {
         let attn = scope.enter("attn");
         let mixed = self.attn.mixed(self.ln_1.forward(x.clone(), &scope.enter("ln_1")), &attn, packing);
-        let x = read(x) + self.attn.projected(read(mixed), &attn);
+        let x = self.attn.add_projected(read(x), read(mixed), &attn);
         let hidden = self.ln_2.forward(x.clone(), &scope.enter("ln_2"));
-        x + self.mlp.forward(hidden, &scope.enter("mlp"))
+        self.mlp.add(x, hidden, &scope.enter("mlp"))
     }
 }
 

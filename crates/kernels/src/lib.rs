@@ -24,16 +24,18 @@ pub mod reference;
 mod replay;
 #[cfg(feature = "flex")]
 mod simd;
+mod softmax;
 mod updates;
 
 pub use activation::{gelu_erf, gelu_tanh, quick_gelu};
 pub use attention::{AttentionMask, attention};
 pub use convolution::{Normalised, add_relu, batch_norm, conv2d, relu};
 pub use layer_norm::layer_norm;
-pub use linear::linear;
+pub use linear::{add_linear, linear};
 pub use masked::masked_weight;
 pub use packed::{Packing, packed_attention};
 pub use products::multiplying_in;
 pub use regulus_matrix::{Precision as MatmulPrecision, amx_available};
 pub use replay::{computing_anew, computing_once};
+pub use softmax::log_softmax;
 pub use updates::{AdamUpdate, Decay, MomentumUpdate};

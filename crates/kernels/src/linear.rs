@@ -43,3 +43,31 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     }
     reference::linear(x, weight, bias)
 }
+
+/// `residual + x weightᵀ + bias`: a linear layer and the residual sum behind it in one pass.
+///
+/// # Shapes
+///
+/// - `residual` and result: `[batch, tokens, out]`
+/// - `x`, `weight`, `bias`: as [`linear`] has them
+///
+/// # Panics
+///
+/// If the shapes do not agree.
+pub fn add_linear(residual: Tensor<3>, x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
+    let ([batch, tokens, width], [out, weight_in], [length]) = (x.dims(), weight.dims(), bias.dims());
+    assert!(
+        width == weight_in && out == length && residual.dims() == [batch, tokens, out],
+        "add_linear: {:?} and `x` of {width} features, `weight` takes {weight_in} and yields {out}, `bias` has {length}",
+        residual.dims()
+    );
+    #[cfg(feature = "flex")]
+    if let (Some(x_input), Some(weight_input), Some(bias_input), Some(residual_input)) =
+        (Input::new(&x), Input::new(&weight), Input::new(&bias), Input::new(&residual))
+    {
+        drop((x, weight, bias, residual));
+        let operation = Linear { precision: products::precision() };
+        return flex::apply(operation, [x_input, weight_input, bias_input, residual_input]);
+    }
+    reference::add_linear(residual, x, weight, bias)
+}

@@ -21,6 +21,16 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     rows.reshape([batch, tokens, out])
 }
 
+/// `residual + x weightᵀ + bias`; see [`crate::add_linear`].
+pub fn add_linear(residual: Tensor<3>, x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
+    residual + linear(x, weight, Some(bias))
+}
+
+/// `log softmax(x)` over the last dimension; see [`crate::log_softmax`].
+pub fn log_softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    activation::log_softmax(x, D - 1)
+}
+
 /// Layer normalisation over the last dimension; see [`crate::layer_norm`].
 pub fn layer_norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<3> {
     module::layer_norm(x, weight, Some(bias), eps)

@@ -47,13 +47,14 @@ impl AdamUpdate {
         &self,
         parameter: &Tensor<1>,
         gradient_and_moments: [Tensor<1>; 3],
-    ) -> Result<[Tensor<1>; 3], [Tensor<1>; 3]> {
+    ) -> Result<[Tensor<1>; 3], Box<[Tensor<1>; 3]>> {
         #[cfg(feature = "flex")]
         return in_pieces(parameter, gradient_and_moments, |parameter, [gradient, first, second]| {
             adam(parameter, gradient, first, second, self);
-        });
+        })
+        .map_err(Box::new);
         #[cfg(not(feature = "flex"))]
-        untaken(parameter, gradient_and_moments)
+        untaken(self, parameter, gradient_and_moments)
     }
 }
 
@@ -82,13 +83,14 @@ impl MomentumUpdate {
         &self,
         parameter: &Tensor<1>,
         gradient_and_buffer: [Tensor<1>; 2],
-    ) -> Result<[Tensor<1>; 2], [Tensor<1>; 2]> {
+    ) -> Result<[Tensor<1>; 2], Box<[Tensor<1>; 2]>> {
         #[cfg(feature = "flex")]
         return in_pieces(parameter, gradient_and_buffer, |parameter, [gradient, buffer]| {
             momentum(parameter, gradient, buffer, *self);
-        });
+        })
+        .map_err(Box::new);
         #[cfg(not(feature = "flex"))]
-        untaken(parameter, gradient_and_buffer)
+        untaken(self, parameter, gradient_and_buffer)
     }
 }
 
@@ -148,6 +150,10 @@ simd! {
 }
 
 #[cfg(not(feature = "flex"))]
-fn untaken<const N: usize>(_: &Tensor<1>, written: [Tensor<1>; N]) -> Result<[Tensor<1>; N], [Tensor<1>; N]> {
-    Err(written)
+fn untaken<U, const N: usize>(
+    _: &U,
+    _: &Tensor<1>,
+    written: [Tensor<1>; N],
+) -> Result<[Tensor<1>; N], Box<[Tensor<1>; N]>> {
+    Err(Box::new(written))
 }

@@ -1,6 +1,7 @@
 //! Cross-entropy with class indices or with target distributions.
 
-use burn::tensor::{Device, Int, Tensor, activation};
+use burn::tensor::{Device, Int, Tensor};
+use regulus_kernels::log_softmax;
 
 /// Cross-entropy with class indices: `-log softmax(logits)_label`.
 ///
@@ -16,7 +17,7 @@ use burn::tensor::{Device, Int, Tensor, activation};
 pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     let ([batch, _], [count]) = (logits.dims(), labels.dims());
     assert_eq!(batch, count, "cross_entropy: logits of {batch} samples, {count} labels");
-    activation::log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).neg().squeeze_dim(1)
+    log_softmax(logits).gather(1, labels.unsqueeze_dim(1)).neg().squeeze_dim(1)
 }
 
 /// Cross-entropy with a target distribution per sample: `-Σ_c targets_c log softmax(logits)_c`.
@@ -31,7 +32,7 @@ pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
 /// If the shapes do not agree.
 pub fn soft_cross_entropy(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
     assert_eq!(logits.dims(), targets.dims(), "cross-entropy of logits and targets of different shapes");
-    (targets * activation::log_softmax(logits, 1)).sum_dim(1).neg().squeeze_dim(1)
+    (targets * log_softmax(logits)).sum_dim(1).neg().squeeze_dim(1)
 }
 
 /// Target distributions of label smoothing: `1 - epsilon` on the label, and `epsilon` spread evenly over all

@@ -1,6 +1,7 @@
 //! Distillation from a teacher's logits: the regulariser that keeps a fine-tuned model near its start.
 
 use burn::tensor::{Int, Tensor, activation};
+use regulus_kernels::log_softmax;
 
 use crate::{cross_entropy, soft_cross_entropy};
 
@@ -36,8 +37,8 @@ pub fn distillation(student: Tensor<2>, teacher: Tensor<2>, temperature: f64) ->
 /// If the shapes do not agree.
 pub fn kl_divergence(student: Tensor<2>, teacher: Tensor<2>, temperature: f64) -> Tensor<1> {
     assert_eq!(student.dims(), teacher.dims(), "divergence of logits of different shapes");
-    let student = activation::log_softmax(student / temperature, 1);
-    let teacher = activation::log_softmax(teacher / temperature, 1);
+    let student = log_softmax(student / temperature);
+    let teacher = log_softmax(teacher / temperature);
     let divergence = (teacher.clone().exp() * (teacher - student)).sum_dim(1);
     divergence.squeeze_dim(1) * (temperature * temperature)
 }

@@ -11,7 +11,7 @@ use regulus_matrix::{Matrix, MatrixMut, Precision};
 
 use crate::parallel;
 use crate::products::{How, Multiply};
-use crate::simd::{LANES, exp, reduce, simd, sum_pairs};
+use crate::simd::{LANES, exp, largest, reduce, simd, sum_pairs};
 
 /// Self-attention on `[batch, tokens, 3 width]` packed queries, keys and values.
 #[derive(Debug, Clone, Copy)]
@@ -156,14 +156,8 @@ simd! {
         for (index, row) in scores.chunks_exact_mut(stride).enumerate() {
             let visible = first + more * index;
             row[visible..].fill(f32::NEG_INFINITY);
+            let max = largest(row);
             let blocks = row.as_chunks_mut::<LANES>().0;
-            let mut lanes = [f32::NEG_INFINITY; LANES];
-            for block in blocks.iter() {
-                for (lane, &score) in lanes.iter_mut().zip(block) {
-                    *lane = larger(*lane, score);
-                }
-            }
-            let max = reduce(lanes, larger);
             let mut lanes = [0.0; LANES];
             for block in blocks.iter_mut() {
                 for (lane, score) in lanes.iter_mut().zip(block) {
@@ -177,11 +171,6 @@ simd! {
             }
         }
     }
-}
-
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if a > b { a } else { b }
 }
 
 simd! {

@@ -21,7 +21,8 @@ const FEW_ROWS: usize = 16;
 /// Rows whose gradients are summed before the sums are added.
 const ROWS: usize = 64;
 
-/// `x weightᵀ + bias` of `[.., in]`, `[out, in]` and, as an operation of three tensors, `[out]`.
+/// `x weightᵀ + bias` of `[.., in]`, `[out, in]` and, as an operation of three tensors, `[out]`; of four, plus a residual
+/// `[.., out]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Linear {
     pub(crate) precision: Precision,
@@ -40,7 +41,7 @@ impl Operation<2> for Linear {
     type Saved = Saved;
 
     fn forward(self, [x, weight]: [FlexTensor; 2], tracked: [bool; 2]) -> (FlexTensor, Saved) {
-        self.apply(x, weight, None, tracked)
+        self.apply(x, weight, [None, None], tracked)
     }
 
     fn backward(self, saved: Saved, gradient: FlexTensor, tracked: [bool; 2]) -> [Option<FlexTensor>; 2] {
@@ -53,7 +54,7 @@ impl Operation<3> for Linear {
 
     fn forward(self, inputs: [FlexTensor; 3], tracked: [bool; 3]) -> (FlexTensor, Saved) {
         let ([x, weight, bias], [x_tracked, weight_tracked, _]) = (inputs, tracked);
-        self.apply(x, weight, Some(bias), [x_tracked, weight_tracked])
+        self.apply(x, weight, [Some(bias), None], [x_tracked, weight_tracked])
     }
 
     fn backward(self, saved: Saved, gradient: FlexTensor, tracked: [bool; 3]) -> [Option<FlexTensor>; 3] {
@@ -64,22 +65,45 @@ impl Operation<3> for Linear {
     }
 }
 
+impl Operation<4> for Linear {
+    type Saved = Saved;
+
+    fn forward(self, inputs: [FlexTensor; 4], tracked: [bool; 4]) -> (FlexTensor, Saved) {
+        let ([x, weight, bias, residual], [x_tracked, weight_tracked, ..]) = (inputs, tracked);
+        self.apply(x, weight, [Some(bias), Some(residual)], [x_tracked, weight_tracked])
+    }
+
+    fn backward(self, saved: Saved, gradient: FlexTensor, tracked: [bool; 4]) -> [Option<FlexTensor>; 4] {
+        let [x_tracked, weight_tracked, bias_tracked, residual_tracked] = tracked;
+        let before_sum = [x_tracked, weight_tracked, bias_tracked];
+        let [x, weight, bias] = Operation::<3>::backward(self, saved, gradient.clone(), before_sum);
+        [x, weight, bias, residual_tracked.then_some(gradient)]
+    }
+}
+
 impl Linear {
+    /// The product, to which the bias is added first and then the residual.
     fn apply(
         self,
         x: FlexTensor,
         weight: FlexTensor,
-        bias: Option<FlexTensor>,
+        [bias, residual]: [Option<FlexTensor>; 2],
         [x_tracked, weight_tracked]: [bool; 2],
     ) -> (FlexTensor, Saved) {
         let dims @ [batch, tokens, width] = x.shape().dims();
         let [out, _] = weight.shape().dims();
         let rows = batch * tokens;
-        let bias = bias.as_ref().map(|bias| bias.storage::<f32>());
-        let add_bias = bias.map(|bias| {
-            move |_: usize, first: usize, values: &mut [f32]| add_row(values, &bias[first..][..values.len()])
-        });
-        let epilogue = add_bias.as_ref().map(|add| add as _);
+        let [bias, residual] =
+            [&bias, &residual].map(|tensor| tensor.as_ref().map(FlexTensor::storage::<f32>));
+        let add = |row: usize, first: usize, values: &mut [f32]| {
+            if let Some(bias) = bias {
+                add_row(values, &bias[first..][..values.len()]);
+            }
+            if let Some(residual) = residual {
+                add_row(values, &residual[row * out + first..][..values.len()]);
+            }
+        };
+        let epilogue = (bias.is_some() || residual.is_some()).then_some(&add as _);
         let settings = Settings { epilogue, kernels: self.kernels(rows), ..Settings::default() };
         let mut result = Buffer::of(rows * out);
         let target = MatrixMut::new(&mut result, rows, out, out);

@@ -16,6 +16,7 @@ mod masked;
 mod memory;
 mod packed;
 mod relu;
+mod softmax;
 mod windows;
 
 use std::fmt::Debug;
@@ -40,6 +41,7 @@ pub(crate) use linear::Linear;
 pub(crate) use masked::Masked;
 pub(crate) use packed::Packed;
 pub(crate) use relu::Relu;
+pub(crate) use softmax::LogSoftmax;
 
 /// A differentiable function of `N` tensors. All tensors that it is given are contiguous f32.
 pub(crate) trait Operation<const N: usize>: Clone + Debug + Send + 'static {

@@ -2,7 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use regulus_kernels::{
-    AttentionMask, attention, gelu_erf, gelu_tanh, layer_norm, linear, quick_gelu, reference,
+    AttentionMask, add_linear, attention, gelu_erf, gelu_tanh, layer_norm, linear, log_softmax, quick_gelu,
+    reference,
 };
 
 /// The epsilon of every layer normalisation here.
@@ -10,12 +11,20 @@ pub const EPS: f64 = 1e-5;
 
 #[derive(Debug, Clone, Copy)]
 pub enum Operation {
-    Linear { out: usize },
+    Linear {
+        out: usize,
+    },
+    /// The input and a linear layer of it, summed.
+    AddLinear,
+    LogSoftmax,
     LayerNorm,
     QuickGelu,
     GeluErf,
     GeluTanh,
-    Attention { heads: usize, causal: bool },
+    Attention {
+        heads: usize,
+        causal: bool,
+    },
 }
 
 /// An operation at one size.
@@ -36,6 +45,8 @@ pub fn all() -> Vec<Case> {
         for (width, heads) in [(8, 2), (20, 4), (96, 3), (128, 2)] {
             let operations = [
                 Operation::Linear { out: width + 5 },
+                Operation::AddLinear,
+                Operation::LogSoftmax,
                 Operation::LayerNorm,
                 Operation::QuickGelu,
                 Operation::GeluErf,
@@ -59,9 +70,12 @@ impl Case {
         match self.operation {
             Operation::Linear { out } if self.bias => vec![x, vec![out, width], vec![out]],
             Operation::Linear { out } => vec![x, vec![out, width]],
+            Operation::AddLinear => vec![x, vec![width, width], vec![width]],
             Operation::LayerNorm => vec![x, vec![width], vec![width]],
             Operation::Attention { .. } => vec![vec![batch, tokens, 3 * width]],
-            Operation::QuickGelu | Operation::GeluErf | Operation::GeluTanh => vec![x],
+            Operation::LogSoftmax | Operation::QuickGelu | Operation::GeluErf | Operation::GeluTanh => {
+                vec![x]
+            }
         }
     }
 
@@ -105,6 +119,11 @@ impl Case {
             (Operation::Linear { .. }, Some(weight), _) => {
                 (if fused { linear } else { reference::linear })(x, weight.clone(), bias)
             }
+            (Operation::AddLinear, Some(weight), [bias]) => {
+                let add_linear = if fused { add_linear } else { reference::add_linear };
+                add_linear(x.clone(), x, weight.clone(), bias.clone())
+            }
+            (Operation::LogSoftmax, ..) => (if fused { log_softmax } else { reference::log_softmax })(x),
             (Operation::LayerNorm, _, [weight, bias]) => {
                 let layer_norm = if fused { layer_norm } else { reference::layer_norm };
                 layer_norm(x, weight.clone(), bias.clone(), EPS)

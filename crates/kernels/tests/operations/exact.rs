@@ -7,6 +7,17 @@ pub fn result(case: &Case, inputs: &[Vec<f64>]) -> Vec<f64> {
     let width = case.width;
     match case.operation {
         Operation::Linear { out } => linear(inputs, width, out),
+        Operation::AddLinear => {
+            let layer = linear(inputs, width, width);
+            layer.iter().zip(&inputs[0]).map(|(layer, x)| layer + x).collect()
+        }
+        Operation::LogSoftmax => {
+            let of_row = |row: &[f64]| {
+                let total = row.iter().map(|x| x.exp()).sum::<f64>().ln();
+                row.iter().map(|x| x - total).collect::<Vec<f64>>()
+            };
+            inputs[0].chunks(width).flat_map(of_row).collect()
+        }
         Operation::LayerNorm => layer_norm(&inputs[0], &inputs[1], &inputs[2]),
         Operation::QuickGelu => inputs[0].iter().map(|x| x / (1.0 + (-1.702 * x).exp())).collect(),
         Operation::GeluErf => inputs[0].iter().map(|x| x * 0.5 * (1.0 + erf(x / 2f64.sqrt()))).collect(),

@@ -13,7 +13,7 @@ const TOLERANCES: [(MatmulPrecision, f64, f64); 2] =
     [(MatmulPrecision::Bf16x3, 1e-4, 1e-4), (MatmulPrecision::Bf16, 4e-2, 4e-2)];
 
 fn multiplies(case: &Case) -> bool {
-    matches!(case.operation, Operation::Linear { .. } | Operation::Attention { .. })
+    matches!(case.operation, Operation::Linear { .. } | Operation::AddLinear | Operation::Attention { .. })
 }
 
 fn widened(values: &[f32]) -> Vec<f64> {

@@ -107,7 +107,8 @@ fn in_place(
     let moved = update.apply(&parameter, [gradient, first, second]);
     match moved {
         Ok([value, first, second]) => Ok((value, Memory { steps: steps + 1, first, second: Some(second) })),
-        Err([gradient, first, second]) => {
+        Err(untaken) => {
+            let [gradient, first, second] = *untaken;
             let past = Memory { steps, first, second: Some(second) };
             Err(Box::new((Update { parameter, gradient, learning_rate, weight_decay }, Some(past))))
         }

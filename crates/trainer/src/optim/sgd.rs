@@ -50,7 +50,8 @@ fn in_place(
     let moved = update.apply(&parameter, [gradient, first]);
     match moved {
         Ok([value, first]) => Ok((value, Memory { steps: steps + 1, first, second: None })),
-        Err([gradient, first]) => {
+        Err(untaken) => {
+            let [gradient, first] = *untaken;
             let past = Memory { steps, first, second: None };
             Err(Box::new((Update { parameter, gradient, learning_rate, weight_decay }, Some(past))))
         }

@@ -34,6 +34,8 @@ pub struct Case {
     pub has_backbone: bool,
     /// The forms that the peer has of it in f32.
     peers: &'static [&'static str],
+    /// `training.memory_budget`. Cases that have one are measured when they are asked for.
+    budget: Option<&'static str>,
 }
 
 const PROMPTSRC: &str = r#"
@@ -122,7 +124,7 @@ optimiser = { rule = "sgd", momentum = 0.9, nesterov = true }
 const ZERO_SHOT: &str = "[method]\nname = \"zero-shot\"\ntemplates = \"single\"\n";
 
 /// All cases, in the order in which they are measured.
-pub const CASES: [Case; 11] = [
+pub const CASES: [Case; 14] = [
     Case { peers: &["promptsrc"], ..step("promptsrc-50", 4, 50, PROMPTSRC) },
     Case { peers: &["promptsrc"], ..step("promptsrc-100", 4, 100, PROMPTSRC) },
     Case { peers: &["coop"], ..step("coop", 32, 100, COOP) },
@@ -131,19 +133,27 @@ pub const CASES: [Case; 11] = [
     Case { peers: &["proreg"], ..step("proreg", 8, 100, PROREG) },
     Case { peers: &["tes"], ..step("tes", 8, 100, TES) },
     Case { peers: &["tes-resnet50"], has_backbone: true, ..step("tes-resnet50", 8, 100, TES) },
+    Case { budget: Some("6GiB"), ..step("promptsrc-1000", 4, 1000, PROMPTSRC) },
+    Case { budget: Some("6GiB"), ..step("coop-1000", 32, 1000, COOP_CACHED) },
+    Case { budget: Some("6GiB"), ..step("coop-21000", 32, 21_000, COOP_CACHED) },
     Case { kind: Kind::Encode, peers: &["zero-shot"], ..step("zero-shot", 32, 100, ZERO_SHOT) },
     Case { kind: Kind::Text, peers: &["text"], ..step("text-1000", 1, 1000, ZERO_SHOT) },
     Case { kind: Kind::Load, peers: &["load"], ..step("load", 1, 1, ZERO_SHOT) },
 ];
 
 const fn step(name: &'static str, batch: usize, classes: usize, recipe: &'static str) -> Case {
-    Case { name, kind: Kind::Step, batch, classes, recipe, has_backbone: false, peers: &[] }
+    Case { name, kind: Kind::Step, batch, classes, recipe, has_backbone: false, peers: &[], budget: None }
 }
 
 impl Case {
     /// The case of this name.
     pub fn named(name: &str) -> Option<Self> {
         CASES.into_iter().find(|case| case.name == name)
+    }
+
+    /// Whether it is measured only when it is asked for.
+    pub fn is_on_request(&self) -> bool {
+        self.budget.is_some()
     }
 
     /// The forms that the peer has of it in this arithmetic.
@@ -181,6 +191,9 @@ impl Case {
         if self.kind == Kind::Step {
             let batch = self.batch(model);
             recipe += &format!("batch = {batch}\nsteps = 1000000\nschedule = {{ decay = \"constant\" }}\n");
+        }
+        if let Some(budget) = self.budget {
+            recipe += &format!("memory_budget = \"{budget}\"\n");
         }
         let spec: ExperimentSpec = parse_toml(&recipe, self.name).map_err(Failure::work)?;
         Experiment::check(spec).map_err(Failure::work)

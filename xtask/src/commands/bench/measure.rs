@@ -103,7 +103,7 @@ pub fn run(kind: Kind, arguments: &Arguments) -> Outcome {
 fn chosen(kind: Kind, names: &[String]) -> Outcome<Vec<Case>> {
     let of_kind = || CASES.into_iter().filter(move |case| case.kind == kind);
     if names.is_empty() {
-        return Ok(of_kind().collect());
+        return Ok(of_kind().filter(|case| !case.is_on_request()).collect());
     }
     let named = |name: &String| {
         let known: Vec<&str> = of_kind().map(|case| case.name).collect();
