@@ -6,11 +6,11 @@ use burn::backend::flex::FlexTensor;
 
 use super::Operation;
 use super::memory::Buffer;
+use super::multiply::{How, Multiply};
 use crate::AttentionMask;
 use regulus_matrix::{Matrix, MatrixMut, Precision};
 
 use crate::parallel;
-use crate::products::{How, Multiply};
 use crate::simd::{LANES, exp, largest, reduce, simd, sum_pairs};
 
 /// Self-attention on `[batch, tokens, 3 width]` packed queries, keys and values.

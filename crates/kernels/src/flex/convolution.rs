@@ -6,12 +6,12 @@ use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
 use super::memory::Buffer;
+use super::multiply::{How, Multiply};
 use super::windows::Windows;
 use super::{Operation, tensor};
 use regulus_matrix::{Matrix, MatrixMut, Precision};
 
 use crate::parallel;
-use crate::products::{How, Multiply};
 
 /// Columns that a product should have at least.
 const COLUMNS: usize = 512;

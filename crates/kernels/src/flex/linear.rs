@@ -9,9 +9,9 @@ use regulus_matrix::{Kernels, Matrix, MatrixMut, Packed, Precision, Settings, pr
 
 use super::frozen::{self, Side};
 use super::memory::Buffer;
+use super::multiply::{How, Multiply};
 use super::{Operation, tensor};
 use crate::parallel;
-use crate::products::{How, Multiply};
 use crate::simd::simd;
 
 /// Rows below which f32 products are those of the `gemm` crate. So few (the classes' and images' features, what losses

@@ -14,6 +14,7 @@ mod layer_norm;
 mod linear;
 mod masked;
 mod memory;
+mod multiply;
 mod packed;
 mod relu;
 mod softmax;

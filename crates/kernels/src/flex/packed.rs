@@ -7,10 +7,10 @@ use burn::backend::flex::FlexTensor;
 use super::Operation;
 use super::attention::{Attention, Sample, softmax, softmax_backward};
 use super::memory::Buffer;
+use super::multiply::{How, Multiply};
 use regulus_matrix::{Matrix, MatrixMut, Precision};
 
 use crate::packed::Packing;
-use crate::products::{How, Multiply};
 use crate::simd::LANES;
 use crate::{AttentionMask, parallel};
 
