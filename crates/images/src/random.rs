@@ -75,10 +75,10 @@ impl Stream {
             return value;
         }
         // 1 - u lies in (0, 1], so the logarithm is finite.
-        let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.uniform()));
-        let angle = 2.0 * std::f64::consts::PI * self.uniform();
-        self.spare_normal = Some(radius * libm::sin(angle));
-        radius * libm::cos(angle)
+        let radius = (-2.0 * libm::log(1.0 - self.uniform())).sqrt();
+        let (sine, cosine) = libm::sincos(2.0 * std::f64::consts::PI * self.uniform());
+        self.spare_normal = Some(radius * sine);
+        radius * cosine
     }
 
     /// Index drawn with the given non-negative weights; they need not sum to 1.
@@ -145,6 +145,28 @@ mod tests {
         let mean = normals.iter().sum::<f64>() / f64::from(n);
         let variance = normals.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / f64::from(n);
         assert!((uniform - 0.5).abs() < 0.01 && mean.abs() < 0.02 && (variance - 1.0).abs() < 0.03);
+    }
+
+    #[test]
+    fn normals_are_those_of_the_separate_functions() {
+        let (mut stream, mut uniforms) = (Stream::new(7, "normal", 0, 0), Stream::new(7, "normal", 0, 0));
+        for _ in 0..50_000 {
+            let radius = libm::sqrt(-2.0 * libm::log(1.0 - uniforms.uniform()));
+            let angle = 2.0 * std::f64::consts::PI * uniforms.uniform();
+            assert_eq!(stream.normal().to_bits(), (radius * libm::cos(angle)).to_bits());
+            assert_eq!(stream.normal().to_bits(), (radius * libm::sin(angle)).to_bits());
+        }
+        // Angles that come up in no short test: tiny ones, and either side of where the series change.
+        let exponents = (0..54).map(|bits| 1.0 / (1u64 << bits) as f64);
+        let quarters = (1..8).map(|quarter| f64::from(quarter) / 8.0);
+        for turn in exponents.chain(quarters).chain([0.0]) {
+            let middle = (2.0 * std::f64::consts::PI * turn).to_bits();
+            for angle in (middle.saturating_sub(50)..middle + 50).map(f64::from_bits) {
+                let bits = (libm::sin(angle).to_bits(), libm::cos(angle).to_bits());
+                let (sine, cosine) = libm::sincos(angle);
+                assert_eq!((sine.to_bits(), cosine.to_bits()), bits, "{angle:e}");
+            }
+        }
     }
 
     #[test]

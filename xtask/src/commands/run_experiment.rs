@@ -32,6 +32,9 @@ pub struct Arguments {
     /// Commit of the code, for the record
     #[arg(long)]
     commit: Option<String>,
+    /// Folder where runs of one suite share rendered images
+    #[arg(long)]
+    rendered: Option<PathBuf>,
     /// Start anew whatever is there of the run
     #[arg(long)]
     fresh: bool,
@@ -41,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let experiment = read_experiment(&arguments.spec)?;
     let device = device::by_name(&arguments.device).map_err(Failure::request)?;
     let inputs = Inputs::check(&experiment, &device::kind(&arguments.device)).map_err(Failure::request)?;
-    let inputs = inputs.by_commit(arguments.commit.clone());
+    let inputs = inputs.by_commit(arguments.commit.clone()).rendered_in(arguments.rendered.clone());
     let materials =
         inputs.kept_in(image_store()?).load(&experiment, &device, &|_| {}).map_err(Failure::work)?;
     let asked = Interruption::listen()?;

@@ -6,6 +6,7 @@ mod estimate;
 mod paper;
 mod placed;
 mod plan;
+mod rendered;
 mod report;
 mod results;
 mod runner;

@@ -13,6 +13,7 @@ use regulus_trainer::files;
 use regulus_trainer::run::Outcome as RunOutcome;
 
 use super::plan::{PlannedRun, Setting};
+use super::rendered::RenderedImages;
 use crate::failure::{Failure, Outcome, told};
 use crate::interrupt::Interruption;
 use crate::progress::Board;
@@ -26,6 +27,7 @@ pub fn run_all(
     jobs: usize,
     asked: &Interruption,
 ) -> Outcome {
+    let rendered = RenderedImages::shared_in(&setting.root);
     let waiting: Vec<&mut PlannedRun> = runs.iter_mut().filter(|run| run.finished.is_none()).collect();
     if waiting.is_empty() {
         return Ok(());
@@ -44,7 +46,7 @@ pub fn run_all(
                         break;
                     }
                     let title = run.title();
-                    let ended = run_one(&mut run, setting, &board, asked);
+                    let ended = run_one(&mut run, setting, rendered.as_ref(), &board, asked);
                     if asked.asked() && run.finished.is_none() {
                         break;
                     }
@@ -83,6 +85,7 @@ pub fn run_all(
 fn run_one(
     run: &mut PlannedRun,
     setting: &Setting,
+    rendered: Option<&RenderedImages>,
     board: &Mutex<Board>,
     asked: &Interruption,
 ) -> anyhow::Result<()> {
@@ -92,7 +95,7 @@ fn run_one(
     let spec = run.folder.join("experiment.toml");
     files::replace(&spec, run.experiment.canonical_toml()?.as_bytes())
         .with_context(|| format!("writing {}", spec.display()))?;
-    let mut child = start(&spec, run, setting)?;
+    let mut child = start(&spec, run, setting, rendered)?;
     // The child stops when this closes, as it does when this process ends, however it ends.
     let mut leash = child.stdin.take();
     // Read on the side: a child with much to complain about must not wait for its output to be read first.
@@ -130,8 +133,14 @@ fn run_one(
     Ok(())
 }
 
-fn start(spec: &Path, run: &PlannedRun, setting: &Setting) -> anyhow::Result<Child> {
+fn start(
+    spec: &Path,
+    run: &PlannedRun,
+    setting: &Setting,
+    rendered: Option<&RenderedImages>,
+) -> anyhow::Result<Child> {
     let program = std::env::current_exe().context("finding this program")?;
+    let rendered = rendered.map(|images| [Path::new("--rendered"), images.folder()]);
     Command::new(program)
         .arg("run-experiment")
         .arg("--spec")
@@ -141,6 +150,7 @@ fn start(spec: &Path, run: &PlannedRun, setting: &Setting) -> anyhow::Result<Chi
         .args(["--device", &setting.device])
         .args(setting.commit.iter().flat_map(|commit| ["--commit", commit]))
         .args(setting.force.then_some("--fresh"))
+        .args(rendered.into_iter().flatten())
         .env("RAYON_NUM_THREADS", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

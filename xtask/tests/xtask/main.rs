@@ -19,6 +19,7 @@ mod memory;
 mod miniature;
 mod pretrain;
 mod published;
+mod rendered;
 mod reproduce;
 mod resume;
 mod support;

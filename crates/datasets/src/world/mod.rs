@@ -16,14 +16,17 @@ mod camera;
 mod canvas;
 mod captions;
 pub mod export;
+mod kept;
 mod mask;
 mod noise;
 mod object;
 pub mod parameters;
+mod plan;
 mod render;
 mod scene;
 mod shapes;
 pub mod sheet;
+mod split_plan;
 mod splits;
 mod styles;
 mod tasks;
@@ -32,8 +35,10 @@ mod words;
 pub use camera::Camera;
 pub use captions::{Caption, LONGEST_CAPTION, caption};
 pub use parameters::SIDE;
+pub use plan::{TaskPlan, TestPlan};
 pub use render::{IMAGE_BYTES, render};
 pub use scene::{Pose, Scene};
+pub use split_plan::SplitPlan;
 pub use splits::{RenderedSplit, pretraining_set, zero_shot_set};
 pub use tasks::{
     BIAS_CLASSES, TestSet, TestSize, WorldTask, WorldTest, base_to_novel_task, bias_task, few_shot_task,

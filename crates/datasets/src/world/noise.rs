@@ -13,6 +13,8 @@ const LARGEST: usize = 16;
 pub(super) struct ValueNoise {
     size: usize,
     lattice: [f64; LARGEST * LARGEST],
+    /// Along one axis, the lattice cell of each pixel, and how far into the cell the pixel is.
+    cells: [(usize, f64); CANVAS],
 }
 
 impl ValueNoise {
@@ -21,25 +23,25 @@ impl ValueNoise {
         let size = size.clamp(2, LARGEST);
         let mut lattice = [0.0; LARGEST * LARGEST];
         lattice[..size * size].fill_with(|| stream.uniform());
-        Self { size, lattice }
+        let cells = std::array::from_fn(|pixel| cell(pixel, size - 1));
+        Self { size, lattice, cells }
     }
 
     /// Value in `[0, 1]` at a pixel of the canvas.
     pub fn at(&self, x: usize, y: usize) -> f64 {
-        let ((column, right), (row, down)) = (self.cell(x), self.cell(y));
+        let ((column, right), (row, down)) = (self.cells[x], self.cells[y]);
         let corner = row * self.size + column;
         let across =
             |start: usize| self.lattice[start] + (self.lattice[start + 1] - self.lattice[start]) * right;
         let (top, bottom) = (across(corner), across(corner + self.size));
         top + (bottom - top) * down
     }
+}
 
-    /// The lattice cell of a pixel along one axis, and how far into the cell it is.
-    fn cell(&self, pixel: usize) -> (usize, f64) {
-        let cells = self.size - 1;
-        let cell = (pixel * cells / (CANVAS - 1)).min(cells - 1);
-        (cell, (pixel * cells) as f64 / (CANVAS - 1) as f64 - cell as f64)
-    }
+/// The cell of a pixel along an axis of so many `cells`, and how far into the cell it is.
+fn cell(pixel: usize, cells: usize) -> (usize, f64) {
+    let cell = (pixel * cells / (CANVAS - 1)).min(cells - 1);
+    (cell, (pixel * cells) as f64 / (CANVAS - 1) as f64 - cell as f64)
 }
 
 #[cfg(test)]

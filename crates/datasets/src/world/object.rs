@@ -57,11 +57,16 @@ impl<'a> Object<'a> {
         let aspect = scene.pose.aspect;
         let mut object =
             Self { scene, mask: Mask::empty(), second: Mask::empty(), colours: Colours::of(scene.paint) };
+        let columns: [(f64, f64); CANVAS] = std::array::from_fn(|x| {
+            let (right, _) = object.offset(x, 0);
+            (cosine * right, sine * right)
+        });
         for y in 0..CANVAS {
-            for x in 0..CANVAS {
-                let (right, down) = object.offset(x, y);
-                let u = (cosine * right + sine * down) * side / aspect;
-                let v = (cosine * down - sine * right) * aspect;
+            let (_, down) = object.offset(0, y);
+            let (across, along) = (sine * down, cosine * down);
+            for (x, column) in columns.iter().enumerate() {
+                let u = (column.0 + across) * side / aspect;
+                let v = (along - column.1) * aspect;
                 if shapes::covers(scene.class, u, v) {
                     object.mask.insert(x, y);
                     if shows_second_colour(scene.texture, u, v) {

@@ -3,14 +3,11 @@
 //! Training images are drawn anew for every seed. Test images are the same for every seed, so that
 //! two runs are compared on the same images; a second family of test sets exists for tuning.
 
-use regulus_images::random::Stream;
-
-use super::camera::Camera;
-use super::parameters::{BASE_TO_NOVEL_SHOTS, BIAS_TRAIN_PER_CLASS, CAMERA_HARD, CAMERA_MILD, TEST_IMAGES};
-use super::splits::{RenderedSplit, Streams, any_background};
-use super::words::{ACTIVE, Background, Class, Style, TEMPLATES};
-use crate::subset::long_tailed_counts;
-use crate::{Task, TestSplit};
+use super::parameters::TEST_IMAGES;
+use super::plan::TaskPlan;
+use super::splits::RenderedSplit;
+use super::words::{Class, TEMPLATES};
+use crate::{LabelledImages, Task, TestSplit};
 
 /// The classes of the bias task; class `k` goes with background `k`. Neither word nor shape of the
 /// hammer, the cup and the snake occurs in pre-training: they stand in for the long tail of classes
@@ -49,21 +46,18 @@ impl TestSize {
         Self { set: TestSet::Development, ..Self::default() }
     }
 
-    fn per_class(&self, classes: &[Class]) -> usize {
+    pub(super) fn per_class(&self, classes: &[Class]) -> usize {
         self.images.div_ceil(classes.len())
     }
 
     /// The purpose of the streams of a test split.
-    fn purpose(&self, split: &str) -> String {
+    pub(super) fn purpose(&self, split: &str) -> String {
         match self.set {
             TestSet::Final => format!("{split}/test"),
             TestSet::Development => format!("{split}/development"),
         }
     }
 }
-
-/// Draws the background of an image of the class with a label.
-type Surround<'a> = dyn Fn(usize, &mut Stream) -> Background + Sync + 'a;
 
 /// A task that still knows the scene of every image.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,148 +84,83 @@ pub struct WorldTest {
 }
 
 impl WorldTask {
-    /// Contextual bias: in training and in the test split `id`, class `k` is before background `k`
-    /// with probability `strength` (held within 0 and 1), else before any of the eight; so the two
-    /// occur together at a rate of `strength + (1 - strength) / 8`. In the test split `ood` it is
-    /// before any of the seven others. Photos of eight classes through the mild camera, 60 training
-    /// images per class. The split `ood` is the same for every strength.
+    /// [`TaskPlan::bias`], rendered.
     pub fn bias(strength: f64, seed: u64, test: TestSize) -> Self {
-        Self::bias_of_size(strength, seed, BIAS_TRAIN_PER_CLASS, test)
+        TaskPlan::bias(strength, seed, test).render()
     }
 
-    fn bias_of_size(strength: f64, seed: u64, train_per_class: usize, test: TestSize) -> Self {
-        let strength = strength.clamp(0.0, 1.0);
-        let biased = |label: usize, stream: &mut Stream| {
-            if stream.chance(strength) { Background::ALL[label] } else { any_background(stream) }
-        };
-        let other = |label: usize, stream: &mut Stream| {
-            let drawn = stream.below(Background::ALL.len() - 1);
-            Background::ALL[if drawn >= label { drawn + 1 } else { drawn }]
-        };
-        let variant = strength.to_bits();
-        let tested = test.per_class(&BIAS_CLASSES);
-        let split = |purpose: &str, seed, variant, per_class, surround: &Surround| {
-            let streams = Streams { seed, purpose, variant };
-            RenderedSplit::balanced(&BIAS_CLASSES, per_class, streams, Some(CAMERA_MILD), |label, stream| {
-                (surround(label, stream), Style::Photo)
-            })
-        };
-        let train = split("world/bias/train", seed, variant, train_per_class, &biased);
-        let id = split(&test.purpose("world/bias/id"), 0, variant, tested, &biased);
-        let ood = split(&test.purpose("world/bias/ood"), 0, 0, tested, &other);
-        let classes = BIAS_CLASSES.to_vec();
-        let tests = vec![
-            WorldTest { name: "id", classes: classes.clone(), split: id },
-            WorldTest { name: "ood", classes: classes.clone(), split: ood },
-        ];
-        Self { name: format!("world-bias-{strength}"), classes, train, tests }
-    }
-
-    /// Base to novel: 16 shots of ten of the active classes; the test split `base` shows the same
-    /// ten, `novel` the other ten under their own names. Every style and background as often, hard
-    /// camera.
+    /// [`TaskPlan::base_to_novel`], rendered.
     pub fn base_to_novel(seed: u64, test: TestSize) -> Self {
-        let every_other = |first: usize| -> Vec<Class> {
-            Class::ALL[..ACTIVE].iter().copied().skip(first).step_by(2).collect()
-        };
-        let (base, novel) = (every_other(0), every_other(1));
-        let camera = Some(CAMERA_HARD);
-        let streams = Streams { seed, purpose: "world/base-to-novel/train", variant: 0 };
-        let train = anything(&base, BASE_TO_NOVEL_SHOTS, streams, camera);
-        let tests = [("base", &base), ("novel", &novel)].map(|(name, classes)| {
-            let purpose = test.purpose(&format!("world/base-to-novel/{name}"));
-            let streams = Streams { seed: 0, purpose: &purpose, variant: 0 };
-            let split = anything(classes, test.per_class(classes), streams, camera);
-            WorldTest { name, classes: classes.clone(), split }
-        });
-        Self { name: "world-base-to-novel".into(), classes: base, train, tests: tests.into() }
+        TaskPlan::base_to_novel(seed, test).render()
     }
 
-    /// Few shots: `shots` images of each of the twenty active classes, tested on one split `test`.
-    /// Every style and background as often, mild camera. Fewer shots are the first of more.
+    /// [`TaskPlan::few_shot`], rendered.
     pub fn few_shot(shots: usize, seed: u64, test: TestSize) -> Self {
-        Self::counted(format!("world-few-shot-{shots}"), &[shots; ACTIVE], seed, test)
+        TaskPlan::few_shot(shots, seed, test).render()
     }
 
-    /// A long tail: of the first of the twenty active classes `largest` images, and exponentially fewer from class
-    /// to class down to `largest / ratio` of the last ([`long_tailed_counts`]). Everything else is as in
-    /// [`Self::few_shot`], which the ratio 1 gives; the test split `test` is the same, and balanced.
+    /// [`TaskPlan::long_tailed`], rendered.
     pub fn long_tailed(largest: usize, ratio: f64, seed: u64, test: TestSize) -> Self {
-        let counts = long_tailed_counts(ACTIVE, largest, ratio);
-        Self::counted(format!("world-long-tailed-{largest}-{ratio}"), &counts, seed, test)
-    }
-
-    /// `counts` training images of the active classes, in any style before any background, mild camera.
-    fn counted(name: String, counts: &[usize], seed: u64, test: TestSize) -> Self {
-        let classes = Class::ALL[..ACTIVE].to_vec();
-        let camera = Some(CAMERA_MILD);
-        let streams = Streams { seed, purpose: "world/few-shot/train", variant: 0 };
-        let train = RenderedSplit::unbalanced(&classes, counts, streams, camera, anywhere);
-        let streams = Streams { seed: 0, purpose: &test.purpose("world/few-shot"), variant: 0 };
-        let split = anything(&classes, test.per_class(&classes), streams, camera);
-        let tests = vec![WorldTest { name: "test", classes: classes.clone(), split }];
-        Self { name, classes, train, tests }
+        TaskPlan::long_tailed(largest, ratio, seed, test).render()
     }
 
     /// The task without the scenes. Splits over the task's own classes bring no class names.
     pub fn into_task(self) -> Task {
-        let tests = self
-            .tests
-            .into_iter()
-            .map(|test| TestSplit {
-                name: test.name.to_string(),
-                class_names: (test.classes != self.classes).then(|| names(&test.classes)),
-                images: test.split.images,
-            })
-            .collect();
-        Task {
-            name: self.name,
-            class_names: names(&self.classes),
-            templates: TEMPLATES.map(str::to_string).to_vec(),
-            train: self.train.images,
-            tests,
-        }
+        let tests = self.tests.into_iter().map(|test| (test.name, test.classes, test.split.images));
+        without_scenes(self.name, &self.classes, self.train.images, tests)
     }
 }
 
-/// [`WorldTask::bias`] without the scenes.
+/// A task of images whose scenes are not known.
+pub(super) fn without_scenes(
+    name: String,
+    classes: &[Class],
+    train: LabelledImages,
+    tests: impl Iterator<Item = (&'static str, Vec<Class>, LabelledImages)>,
+) -> Task {
+    let tests = tests.map(|(name, own, images)| TestSplit {
+        name: name.to_string(),
+        class_names: (own != classes).then(|| names(&own)),
+        images,
+    });
+    Task {
+        name,
+        class_names: names(classes),
+        templates: TEMPLATES.map(str::to_string).to_vec(),
+        train,
+        tests: tests.collect(),
+    }
+}
+
+/// [`TaskPlan::bias`], rendered, without the scenes.
 pub fn bias_task(strength: f64, seed: u64, test: TestSize) -> Task {
-    WorldTask::bias(strength, seed, test).into_task()
+    TaskPlan::bias(strength, seed, test).task(None)
 }
 
-/// [`WorldTask::base_to_novel`] without the scenes.
+/// [`TaskPlan::base_to_novel`], rendered, without the scenes.
 pub fn base_to_novel_task(seed: u64, test: TestSize) -> Task {
-    WorldTask::base_to_novel(seed, test).into_task()
+    TaskPlan::base_to_novel(seed, test).task(None)
 }
 
-/// [`WorldTask::few_shot`] without the scenes.
+/// [`TaskPlan::few_shot`], rendered, without the scenes.
 pub fn few_shot_task(shots: usize, seed: u64, test: TestSize) -> Task {
-    WorldTask::few_shot(shots, seed, test).into_task()
+    TaskPlan::few_shot(shots, seed, test).task(None)
 }
 
-/// [`WorldTask::long_tailed`] without the scenes.
+/// [`TaskPlan::long_tailed`], rendered, without the scenes.
 pub fn long_tailed_task(largest: usize, ratio: f64, seed: u64, test: TestSize) -> Task {
-    WorldTask::long_tailed(largest, ratio, seed, test).into_task()
+    TaskPlan::long_tailed(largest, ratio, seed, test).task(None)
 }
 
 fn names(classes: &[Class]) -> Vec<String> {
     classes.iter().map(|class| class.name().to_string()).collect()
 }
 
-/// Images in any style before any background.
-fn anything(classes: &[Class], per_class: usize, streams: Streams, camera: Option<Camera>) -> RenderedSplit {
-    RenderedSplit::balanced(classes, per_class, streams, camera, anywhere)
-}
-
-/// Any background and any style.
-fn anywhere(_: usize, stream: &mut Stream) -> (Background, Style) {
-    let background = any_background(stream);
-    (background, Style::ALL[stream.below(Style::ALL.len())])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::subset::long_tailed_counts;
+    use crate::world::words::{ACTIVE, Background};
     use proptest::prelude::*;
 
     const SMALL: TestSize = TestSize { images: 16, set: TestSet::Final };
@@ -321,7 +250,7 @@ mod tests {
         #[test]
         fn labels_are_balanced(strength in -0.5f64..1.5, seed: u64, per_class in 0usize..3, images in 0usize..20) {
             let test = TestSize { images, set: TestSet::Final };
-            let task = WorldTask::bias_of_size(strength, seed, per_class, test);
+            let task = TaskPlan::bias_of_size(strength, seed, per_class, test).render();
             let splits = task.tests.iter().map(|test| (&test.split, images.div_ceil(8)));
             for (split, expected) in splits.chain([(&task.train, per_class)]) {
                 for (label, class) in BIAS_CLASSES.iter().enumerate() {

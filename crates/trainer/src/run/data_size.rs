@@ -1,8 +1,6 @@
 //! What is known of a run's data before an image is decoded or rendered: enough to say what the run will cost.
 
-use regulus_datasets::long_tailed_counts;
-use regulus_datasets::world::parameters::{BASE_TO_NOVEL_SHOTS, BIAS_TRAIN_PER_CLASS};
-use regulus_datasets::world::{ACTIVE, BIAS_CLASSES, CLASSES, SIDE, TEMPLATES, TestSize};
+use regulus_datasets::world::{CLASSES, SIDE, TEMPLATES};
 
 use super::Inputs;
 use super::source::Source;
@@ -29,25 +27,16 @@ pub struct DataSize {
 impl Inputs {
     /// What has been listed.
     pub fn data_size(&self) -> DataSize {
-        let world = |classes: usize, train: usize, splits: usize, size: &TestSize| DataSize {
-            classes,
-            class_names: CLASSES.map(str::to_owned).to_vec(),
-            templates: TEMPLATES.map(str::to_owned).to_vec(),
-            train,
-            tests: splits * size.images.div_ceil(classes) * classes,
-            original_side: Some(SIDE),
-            cache: None,
-        };
         match &self.source {
-            Source::World { size, .. } => {
-                let classes = BIAS_CLASSES.len();
-                world(classes, classes * BIAS_TRAIN_PER_CLASS, 2, size)
-            }
-            Source::WorldBaseToNovel { size } => world(ACTIVE / 2, ACTIVE / 2 * BASE_TO_NOVEL_SHOTS, 2, size),
-            Source::WorldFewShot { shots, size } => world(ACTIVE, ACTIVE * shots, 1, size),
-            Source::WorldLongTailed { largest, ratio, size } => {
-                world(ACTIVE, long_tailed_counts(ACTIVE, *largest, *ratio).iter().sum(), 1, size)
-            }
+            Source::World(plan) => DataSize {
+                classes: plan.classes.len(),
+                class_names: CLASSES.map(str::to_owned).to_vec(),
+                templates: TEMPLATES.map(str::to_owned).to_vec(),
+                train: plan.train.len(),
+                tests: plan.tests.iter().map(|test| test.split.len()).sum(),
+                original_side: Some(SIDE),
+                cache: None,
+            },
             Source::Listed(listed) => DataSize { cache: self.cache_budget(), ..listed.data_size() },
             Source::Folder { listing, templates } => DataSize {
                 classes: listing.classes.len(),

@@ -74,6 +74,7 @@ pub struct Inputs {
     reference: Option<Source>,
     backend: String,
     store: SquareStore,
+    rendered: Option<PathBuf>,
     commit: Option<String>,
 }
 
@@ -116,6 +117,7 @@ impl Inputs {
             reference,
             backend: backend.to_owned(),
             store: SquareStore::default(),
+            rendered: None,
             commit: None,
         })
     }
@@ -124,6 +126,13 @@ impl Inputs {
     #[must_use]
     pub fn kept_in(self, store: SquareStore) -> Self {
         Self { store, ..self }
+    }
+
+    /// Shares rendered images with other processes in a folder, which must not outlive this program; without this, every
+    /// image is rendered. Results are the same.
+    #[must_use]
+    pub fn rendered_in(self, rendered: Option<PathBuf>) -> Self {
+        Self { rendered, ..self }
     }
 
     /// Bytes that the cache may take, if there is one.
@@ -155,7 +164,7 @@ impl Inputs {
             texts: &texts,
             preprocess,
             store: &self.store,
-            seed: spec.seed,
+            rendered: self.rendered.as_deref(),
             progress,
         };
         let Images { task, resized_from, report, listed, mut notices } = loading.images(self.source)?;

@@ -1,13 +1,12 @@
 //! Images of an experiment: listed before a run, loaded when it begins.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use regulus_clip::Pretrained;
 use regulus_datasets::folders::{self, FolderListing, FolderRequest, LoadedFolder};
 use regulus_datasets::loader::SquareStore;
-use regulus_datasets::world::{
-    TestSet, TestSize, base_to_novel_task, bias_task, few_shot_task, long_tailed_task,
-};
+use regulus_datasets::world::{TaskPlan, TestSet, TestSize};
 use regulus_datasets::{LabelledImages, Source as Originals, Task};
 use regulus_images::Preprocess;
 
@@ -20,10 +19,7 @@ use crate::prompts::tokenize;
 /// Where the images come from.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
-    World { strength: f64, size: TestSize },
-    WorldBaseToNovel { size: TestSize },
-    WorldFewShot { shots: usize, size: TestSize },
-    WorldLongTailed { largest: usize, ratio: f64, size: TestSize },
+    World(TaskPlan),
     Folder { listing: FolderListing, templates: Vec<String> },
     Listed(Box<ListedSource>),
 }
@@ -46,19 +42,19 @@ impl Source {
                 Source::Listed(Box::new(ListedSource::manifest(manifest, data.task_name(), seed)?))
             }
             DataSpec::WorldBias { strength, test_images, development } => {
-                Source::World { strength: *strength, size: size(*test_images, *development) }
+                Source::World(TaskPlan::bias(*strength, seed, size(*test_images, *development)))
             }
             DataSpec::WorldBaseToNovel { test_images, development } => {
-                Source::WorldBaseToNovel { size: size(*test_images, *development) }
+                Source::World(TaskPlan::base_to_novel(seed, size(*test_images, *development)))
             }
             DataSpec::WorldFewShot(few) => {
-                Source::WorldFewShot { shots: few.shots, size: size(few.test_images, few.development) }
+                let size = size(few.test_images, few.development);
+                Source::World(TaskPlan::few_shot(few.shots, seed, size))
             }
-            DataSpec::WorldLongTailed(tail) => Source::WorldLongTailed {
-                largest: tail.largest,
-                ratio: tail.ratio,
-                size: size(tail.test_images, tail.development),
-            },
+            DataSpec::WorldLongTailed(tail) => {
+                let size = size(tail.test_images, tail.development);
+                Source::World(TaskPlan::long_tailed(tail.largest, tail.ratio, seed, size))
+            }
             DataSpec::Folder { path, train_domains, test_domains, hold_out, templates, subset } => {
                 let listing = folders::scan(&FolderRequest {
                     train_domains: train_domains.clone(),
@@ -112,22 +108,17 @@ pub(super) struct Loading<'a> {
     pub texts: &'a ClassTexts,
     pub preprocess: &'a Preprocess,
     pub store: &'a SquareStore,
-    pub seed: u64,
+    /// Where rendered images are kept.
+    pub rendered: Option<&'a Path>,
     pub progress: &'a (dyn Fn(Progress) + Sync),
 }
 
 impl Loading<'_> {
     /// Renders or decodes images, whose class names have to be readable.
     pub fn images(&self, source: Source) -> Result<Images, DataError> {
-        let seed = self.seed;
         let tell = |done, total| (self.progress)(Progress::Data { done, total });
         match source {
-            Source::World { strength, size } => self.of_world(bias_task(strength, seed, size)),
-            Source::WorldBaseToNovel { size } => self.of_world(base_to_novel_task(seed, size)),
-            Source::WorldFewShot { shots, size } => self.of_world(few_shot_task(shots, seed, size)),
-            Source::WorldLongTailed { largest, ratio, size } => {
-                self.of_world(long_tailed_task(largest, ratio, seed, size))
-            }
+            Source::World(plan) => self.of_world(plan.task(self.rendered)),
             Source::Folder { listing, templates } => {
                 let names: Vec<String> = listing.classes.iter().map(|class| class.prompt.clone()).collect();
                 self.check_words(&names, &templates)?;
