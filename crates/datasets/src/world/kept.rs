@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn everything_that_images_follow_from_names_their_file() {
         let development = TestSize { set: TestSet::Development, ..SIZE };
-        let more = TestSize { images: 21, ..SIZE };
+        let more = TestSize { images: 2 * SIZE.images, ..SIZE };
         let (one, other) = (TaskPlan::bias(0.85, 1, SIZE), TaskPlan::bias(0.85, 2, SIZE));
         assert_ne!(one.train.digest(), other.train.digest());
         // Test images do not follow the seed, and those before other backgrounds not even the strength.
