@@ -1,4 +1,5 @@
-//! Memory of results that are gone, kept for results to come. The only module of this crate that needs `unsafe`.
+//! Memory of results that are gone, kept for results to come. Beside the choice of instruction sets (`simd!`), the only
+//! module of this crate that needs `unsafe`.
 //!
 //! Every step asks for the same sizes as the step before. Memory that is given back to the system comes again page by
 //! page, each cleared first: beside products on a matrix unit, that is a sixth of the time. What is kept here is hardly
