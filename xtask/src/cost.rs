@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use burn::tensor::Device;
 use regulus_clip::Precision;
-use regulus_trainer::device;
+use regulus_trainer::device::{self, Backend, memory_of};
 use regulus_trainer::estimate::{
     Advice, MemoryEstimate, Sizes, advice, available, bytes, duration, memory, operations, speed,
 };
@@ -41,9 +41,16 @@ impl<'a> Cost<'a> {
         format!("about {} of memory and {}", bytes(self.memory.total), roughly(time))
     }
 
+    /// What to say of a run that was started and did not fit: its need, and what would make it smaller.
+    pub fn remedy(&self) -> String {
+        let needed = self.memory.total;
+        let found = advice(self.spec, &self.sizes, needed / 2, |_| false);
+        format!("the estimate was about {}; {}", bytes(needed), in_words(found))
+    }
+
     /// Refuses a run that needs more than there is, with what would make it fit.
     pub fn check(&self, device: &Device, device_name: &str) -> Outcome {
-        let Some(available) = limit(device_name)? else { return Ok(()) };
+        let Some(available) = limit(device, device_name)? else { return Ok(()) };
         let needed = self.memory.total;
         if needed <= available {
             return Ok(());
@@ -80,7 +87,7 @@ pub fn together(needs: &[Need<'_>], jobs: usize) -> u64 {
 pub fn check_together(needs: &[Need<'_>], jobs: usize, device: &Device, device_name: &str) -> Outcome {
     let needed = together(needs, jobs);
     let largest = needs.iter().max_by_key(|need| need.total);
-    let (Some(available), Some(Need { spec, sizes, .. })) = (limit(device_name)?, largest) else {
+    let (Some(available), Some(Need { spec, sizes, .. })) = (limit(device, device_name)?, largest) else {
         return Ok(());
     };
     if needed <= available {
@@ -98,11 +105,11 @@ pub fn check_together(needs: &[Need<'_>], jobs: usize, device: &Device, device_n
     Err(refusal(&format!("up to {jobs} runs at a time need"), needed, available, &hint))
 }
 
-/// Bytes that runs may take; `None` where there is no telling, as on graphics processors.
-fn limit(device_name: &str) -> Outcome<Option<u64>> {
-    match device::kind(device_name).as_str() {
-        "cpu" | "ndarray" => available().map_err(Failure::request),
-        _ => Ok(None),
+/// Bytes that runs may take; `None` where there is no telling.
+fn limit(device: &Device, device_name: &str) -> Outcome<Option<u64>> {
+    match Backend::by_name(&device::kind(device_name)) {
+        Some(backend) if !backend.is_processor() => Ok(memory_of(backend, device).map(|memory| memory.free)),
+        _ => available().map_err(Failure::request),
     }
 }
 

@@ -34,7 +34,7 @@ impl Failure {
     /// Marks the error of a run: it failed, or it was asked to stop.
     pub fn of_run(error: RunError) -> Self {
         match error {
-            RunError::Stopped { .. } => Self::Stopped(error.into()),
+            RunError::Stopped { .. } | RunError::StoppedWaiting { .. } => Self::Stopped(error.into()),
             _ => Self::Work(error.into()),
         }
     }

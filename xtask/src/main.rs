@@ -13,6 +13,7 @@ mod failure;
 mod image_store;
 mod interrupt;
 mod listed_data;
+mod on_device;
 mod progress;
 mod request;
 mod scores;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    bench, check, data, eval, export, importance, predict, pretrain, reproduce, run_experiment, train, verify,
+    bench, check, data, devices, eval, export, importance, predict, pretrain, reproduce, run_experiment, train, verify,
 };
 use failure::Failure;
 
@@ -57,6 +58,8 @@ enum Command {
     Data(data::Command),
     /// Run recorded cases of the reference implementations again and compare every tensor
     Verify(verify::Arguments),
+    /// List what can be computed on: compiled in, found on this machine, with memory
+    Devices(devices::Arguments),
     /// Measure how fast parts of Regulus are on this machine
     #[command(subcommand)]
     Bench(bench::Command),
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Pretrain(arguments) => pretrain::run(&arguments),
         Command::Data(command) => data::run(&command),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Devices(arguments) => devices::run(&arguments),
         Command::Bench(command) => bench::run(&command),
         Command::Check => check::run(),
         Command::RunExperiment(arguments) => run_experiment::run(&arguments),

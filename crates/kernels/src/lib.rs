@@ -9,6 +9,7 @@
 mod activation;
 mod attention;
 mod convolution;
+mod double;
 #[cfg(feature = "flex")]
 mod flex;
 mod layer_norm;
@@ -30,6 +31,7 @@ mod updates;
 pub use activation::{gelu_erf, gelu_tanh, quick_gelu};
 pub use attention::{AttentionMask, attention};
 pub use convolution::{Normalised, add_relu, batch_norm, conv2d, relu};
+pub use double::computes_in_f64;
 pub use layer_norm::layer_norm;
 pub use linear::{add_linear, linear};
 pub use masked::masked_weight;

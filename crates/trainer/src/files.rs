@@ -24,14 +24,14 @@ pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 /// Keeps other processes away from what the file at `path` stands for, as long as the returned file is open. The
 /// operating system lets go of it when the process ends, however it ends. `None` if another process still holds it
-/// after `patience`.
-pub fn lock(path: &Path, patience: Duration) -> std::io::Result<Option<File>> {
+/// after `patience`, or when `stop` asks not to wait any longer.
+pub fn lock(path: &Path, patience: Duration, stop: &dyn Fn() -> bool) -> std::io::Result<Option<File>> {
     let file = File::options().write(true).create(true).truncate(false).open(path)?;
     let began = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::WouldBlock) if began.elapsed() < patience => {
+            Err(TryLockError::WouldBlock) if began.elapsed() < patience && !stop() => {
                 std::thread::sleep(Duration::from_millis(50));
             }
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -62,14 +62,28 @@ mod tests {
     fn only_one_holds_a_lock() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        let held = lock(&path, Duration::ZERO).unwrap().unwrap();
-        assert!(lock(&path, Duration::ZERO).unwrap().is_none());
+        let held = lock(&path, Duration::ZERO, &|| false).unwrap().unwrap();
+        assert!(lock(&path, Duration::ZERO, &|| false).unwrap().is_none());
         let ending = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(120));
             drop(held);
         });
-        assert!(lock(&path, Duration::from_secs(60)).unwrap().is_some());
+        assert!(lock(&path, Duration::from_secs(60), &|| false).unwrap().is_some());
         ending.join().unwrap();
+    }
+
+    #[test]
+    fn waiting_ends_when_it_is_asked_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let _held = lock(&path, Duration::ZERO, &|| false).unwrap().unwrap();
+        let asked = std::cell::Cell::new(0);
+        let third_time = || {
+            asked.set(asked.get() + 1);
+            asked.get() == 3
+        };
+        assert!(lock(&path, Duration::MAX, &third_time).unwrap().is_none());
+        assert_eq!(asked.get(), 3);
     }
 
     #[test]

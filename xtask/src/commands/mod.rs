@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod check;
 pub mod data;
+pub mod devices;
 pub mod eval;
 pub mod export;
 pub mod importance;

@@ -12,6 +12,7 @@ use regulus_trainer::run::{Control, Inputs, Progress, run as run_materials};
 use crate::failure::{Failure, Outcome};
 use crate::image_store::image_store;
 use crate::interrupt::Interruption;
+use crate::on_device::OnDevice;
 
 /// A suite whose process was killed leaves runs behind that evaluate or save before they end. The suite that goes on
 /// waits for them, as nobody sits in front of it.
@@ -44,6 +45,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let experiment = read_experiment(&arguments.spec)?;
     let device = device::by_name(&arguments.device).map_err(Failure::request)?;
     let inputs = Inputs::check(&experiment, &device::kind(&arguments.device)).map_err(Failure::request)?;
+    let on_device = OnDevice::of(&experiment, &inputs, &arguments.device)?;
     let inputs = inputs.by_commit(arguments.commit.clone()).rendered_in(arguments.rendered.clone());
     let materials =
         inputs.kept_in(image_store()?).load(&experiment, &device, &|_| {}).map_err(Failure::work)?;
@@ -65,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         patience: PATIENCE,
         ..Control::watching(&mut tell, &mut note)
     };
-    run_materials(&experiment, &materials, &arguments.folder, &device, control).map_err(Failure::of_run)?;
+    on_device.run(|| run_materials(&experiment, &materials, &arguments.folder, &device, control))?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use crate::cost::Cost;
 use crate::facts;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interruption;
+use crate::on_device::OnDevice;
 use crate::progress::{Line, clock};
 use crate::request::{Request, describe};
 use crate::scores;
@@ -72,6 +73,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         cost.check(&device, request.device_name())?;
     }
     let line = cost.line(&device);
+    let on_device = OnDevice::of(&experiment, &inputs, request.device_name())?;
     let materials = request.load(inputs.by_commit(commit::current()), &experiment, &device)?;
     std::fs::create_dir_all(&arguments.runs)
         .with_context(|| format!("cannot create {}", arguments.runs.display()))
@@ -93,7 +95,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         fresh: arguments.force,
         ..Control::watching(&mut tell, &mut note)
     };
-    let outcome = run::run(&experiment, &materials, &folder, &device, control).map_err(Failure::of_run)?;
+    let outcome = on_device.run(|| run::run(&experiment, &materials, &folder, &device, control))?;
     progress.finish("trained and evaluated");
     print_scores(&outcome);
     println!("wrote {}", folder.display());

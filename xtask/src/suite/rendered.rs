@@ -23,7 +23,7 @@ impl RenderedImages {
     /// runs the same suite there, and where no folder can be made: every run then renders for itself.
     pub fn shared_in(root: &Path) -> Option<Self> {
         let lock = root.join("rendered.lock");
-        let held = files::lock(&lock, Duration::ZERO).ok()??;
+        let held = files::lock(&lock, Duration::ZERO, &|| false).ok()??;
         let all = root.join("rendered");
         // What stays is in nobody's way: the new folder has another name.
         let _ = fs::remove_dir_all(&all);

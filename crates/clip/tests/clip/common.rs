@@ -20,6 +20,9 @@ fn device(name: &str) -> Device {
     match name {
         #[cfg(feature = "flex")]
         "flex" => Device::flex(),
+        #[cfg(feature = "ndarray")]
+        #[allow(deprecated, reason = "Burn keeps ndarray for now; parity is tested while it does")]
+        "ndarray" => Device::ndarray(),
         #[cfg(feature = "wgpu")]
         "wgpu" => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
         #[cfg(feature = "cuda")]

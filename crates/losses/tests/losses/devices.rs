@@ -1,6 +1,7 @@
 //! The devices that the tests run on, and conversions to and from them.
 
-use burn::tensor::{DType, Device, FloatDType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
+use regulus_kernels::computes_in_f64;
 
 /// The devices named in `REGULUS_TEST_DEVICES`, separated by commas; flex by default.
 pub fn devices() -> Vec<Device> {
@@ -25,7 +26,7 @@ pub fn devices() -> Vec<Device> {
 /// The test devices that record gradients, each in f32 and, where it has it, in f64.
 pub fn precisions() -> Vec<(Device, DType)> {
     let of = |device: Device| {
-        let double = device.supports_dtype(FloatDType::F64).then_some(DType::F64);
+        let double = computes_in_f64(&device).then_some(DType::F64);
         let device = device.autodiff();
         [Some(DType::F32), double].into_iter().flatten().map(move |dtype| (device.clone(), dtype))
     };

@@ -19,7 +19,7 @@ use super::listed::{DataReport, ListedError, ListedParts, Listings};
 use super::source::{Images, Loading, Source};
 use crate::adapter::AdapterCard;
 use crate::class_texts::{ClassTexts, TextError};
-use crate::device::{MatmulError, PrecisionError, check_matmul, check_precision, matmul_notice};
+use crate::device::{Backend, MatmulError, PrecisionError, check_matmul, check_precision, matmul_notice};
 use crate::experiment::{Experiment, ExperimentSpec, TextSpec};
 
 /// Data or a model that cannot be used.
@@ -280,6 +280,12 @@ impl Materials {
             tests: Vec::new(),
         };
         Ok(Self::of(models, task, card.experiment.clone(), device_kind(backend, spec)))
+    }
+
+    /// Whether the processor computes, and not a device with memory of its own.
+    pub(super) fn on_processor(&self) -> bool {
+        let backend = self.device_kind.split('-').next().and_then(Backend::by_name);
+        backend.is_none_or(Backend::is_processor)
     }
 
     /// The same models with other images, and nothing that belongs to these.

@@ -44,6 +44,7 @@ use crate::adapter::{Activations, Adapter, AdapterCard, AdapterError, FORMAT};
 use crate::batches::{Augmentation, BatchSource, ImageSet, Sampler};
 use crate::checkpoint::CheckpointError;
 use crate::class_texts::TextError;
+use crate::device::{DeviceFailure, guarded};
 use crate::experiment::Experiment;
 use crate::files;
 use crate::method::Method;
@@ -141,10 +142,24 @@ pub enum RunError {
     /// A checkpoint could not be written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The device did not compute the run to its end. Checkpoints that were written before stay.
+    #[error("the device {device} did not finish the run: {source}")]
+    Device {
+        /// Backend and precision.
+        device: String,
+        /// Why.
+        source: DeviceFailure,
+    },
     /// Another process works on the run.
     #[error("another process is working on {path}; wait until it has finished, or stop it")]
     Locked {
         /// The run's folder.
+        path: PathBuf,
+    },
+    /// The run was asked to stop while another process worked on its folder.
+    #[error("stopped while another process works on {path}; nothing was changed")]
+    StoppedWaiting {
+        /// The folder.
         path: PathBuf,
     },
     /// The run was asked to stop, and its state is saved.
@@ -191,7 +206,7 @@ pub struct Control<'a> {
     pub progress: &'a mut dyn FnMut(Progress),
     /// Sees what a person should know: that a run goes on, or that a checkpoint is damaged.
     pub notice: &'a mut dyn FnMut(&str),
-    /// Asked after every step: whether to save and to stop.
+    /// Asked after every step, and while the run waits for another process: whether to save and to stop.
     pub stop: &'a dyn Fn() -> bool,
     /// Longest time between two checkpoints. There is one after every epoch besides.
     pub checkpoint_every: Duration,
@@ -240,7 +255,12 @@ pub fn run(
     mut control: Control<'_>,
 ) -> Result<Outcome, RunError> {
     let run = Run { experiment, materials, identity: &materials.identity, folder, device };
-    let finished = multiplying_in(experiment.spec().model.matmul, || run.finish(&mut control))?;
+    let mut finish = || multiplying_in(experiment.spec().model.matmul, || run.finish(&mut control));
+    let finished = match materials.on_processor() {
+        true => finish()?,
+        false => guarded(finish)
+            .map_err(|source| RunError::Device { device: materials.device_kind.clone(), source })??,
+    };
     Ok(finished.outcome)
 }
 
@@ -266,8 +286,11 @@ impl Run<'_> {
         let began = Instant::now();
         let at_fault = |source| RunError::Folder { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(at_fault)?;
-        let lock = files::lock(&folder.join("run.lock"), control.patience).map_err(at_fault)?;
-        let _held_to_the_end = lock.ok_or_else(|| RunError::Locked { path: folder.to_owned() })?;
+        let lock = files::lock(&folder.join("run.lock"), control.patience, control.stop).map_err(at_fault)?;
+        let _held_to_the_end = lock.ok_or_else(|| match (control.stop)() {
+            true => RunError::StoppedWaiting { path: folder.to_owned() },
+            false => RunError::Locked { path: folder.to_owned() },
+        })?;
         // From here on the folder holds an unfinished run, whatever it held before.
         Outcome::remove(folder)?;
         let fixed = stages::trained_before(self, control)?;

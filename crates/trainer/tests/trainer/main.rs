@@ -4,12 +4,16 @@
 
 mod accumulation;
 mod adaptation;
+#[cfg(all(feature = "flex", any(feature = "ndarray", feature = "wgpu", feature = "cuda", feature = "rocm")))]
+mod backends;
 mod baselines;
 mod composition_table;
 mod encoder_masks;
 mod encoder_runs;
 mod encoder_tuning;
 mod ensemble;
+#[cfg(feature = "flex")]
+mod full_size;
 mod masks;
 #[cfg(feature = "flex")]
 mod matmul;

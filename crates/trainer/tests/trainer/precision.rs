@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use regulus_clip::Precision;
 use regulus_trainer::experiment::{Experiment, parse_toml};
 use regulus_trainer::method::Method;
@@ -35,6 +36,18 @@ fn losses(method: &str, steps: usize, precision: &str) -> (Vec<f64>, Outcome) {
 
 /// The same, with products in `matmul`.
 pub fn trained(method: &str, steps: usize, precision: &str, matmul: &str) -> (Vec<f64>, Outcome) {
+    trained_on("cpu", &device(), method, steps, precision, matmul)
+}
+
+/// The same on a device of a backend.
+pub fn trained_on(
+    backend: &str,
+    device: &Device,
+    method: &str,
+    steps: usize,
+    precision: &str,
+    matmul: &str,
+) -> (Vec<f64>, Outcome) {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/world-clip");
     let text = format!(
         "seed = 1\nmodel = {{ path = {model:?}, matmul = {matmul:?} }}\nmethod = {method}\n\
@@ -44,12 +57,12 @@ pub fn trained(method: &str, steps: usize, precision: &str, matmul: &str) -> (Ve
          optimiser = {{ rule = \"sgd\", momentum = 0.9 }}"
     );
     let experiment = Experiment::check(parse_toml(&text, "test").unwrap()).unwrap();
-    let (folder, device) = (tempfile::tempdir().unwrap(), device());
-    let inputs = Inputs::check(&experiment, "cpu").unwrap();
-    let materials = inputs.load(&experiment, &device, &|_| {}).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = Inputs::check(&experiment, backend).unwrap();
+    let materials = inputs.load(&experiment, device, &|_| {}).unwrap();
     let mut unwatched = (|_| {}, |_: &str| {});
     let control = Control::watching(&mut unwatched.0, &mut unwatched.1);
-    let outcome = run(&experiment, &materials, folder.path(), &device, control).unwrap();
+    let outcome = run(&experiment, &materials, folder.path(), device, control).unwrap();
     let metrics = std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
     let lines = metrics.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     (lines.filter_map(|line| line.get("loss")?.as_f64()).collect(), outcome)

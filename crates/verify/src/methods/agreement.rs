@@ -8,7 +8,8 @@ use crate::checks::{Checks, host};
 use crate::error::CaseError;
 use crate::recorded::Recorded;
 use crate::report::Row;
-use burn::tensor::{DType, Device, FloatDType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
+use regulus_kernels::computes_in_f64;
 use serde_json::Value;
 
 /// Losses, relative.
@@ -20,7 +21,7 @@ const VANISHING: f64 = 1e-6;
 
 /// f64 where the device has it.
 pub(crate) fn widest(device: &Device) -> DType {
-    if device.supports_dtype(FloatDType::F64) { DType::F64 } else { DType::F32 }
+    if computes_in_f64(device) { DType::F64 } else { DType::F32 }
 }
 
 /// The binary thresholds of recordings are compared in f32, whatever the masks are computed in.

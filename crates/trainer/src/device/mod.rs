@@ -1,6 +1,16 @@
 //! Devices by name. Nothing else in the workspace picks a device: `Device::default()` would prefer a GPU
 //! as soon as one is compiled in, and a run must not change its numbers because of a feature flag.
 
+mod backends;
+mod failure;
+mod listing;
+mod memory;
+
+pub use backends::Backend;
+pub use failure::{DeviceFailure, guarded};
+pub use listing::{Listed, State, list};
+pub use memory::{DeviceMemory, memory_of};
+
 use burn::tensor::Device;
 use regulus_clip::Precision;
 use regulus_kernels::{MatmulPrecision, amx_available};
@@ -16,8 +26,21 @@ pub enum DeviceError {
         /// The feature that brings it.
         feature: &'static str,
     },
+    /// The backend is compiled in, but the machine has no such device.
+    #[error("there is no device `{name}` on this machine: its backend finds {found}; {hint}; `cargo xtask devices` lists what can be used")]
+    Missing {
+        /// The name that was asked for.
+        name: String,
+        /// How many devices the backend finds.
+        found: usize,
+        /// What is usually missing.
+        hint: &'static str,
+    },
     /// No backend has this name.
-    #[error("unknown device `{name}`; known are cpu, ndarray, wgpu and cuda:N")]
+    #[error(
+        "unknown device `{name}`; known are {}, those of graphics processors also with a number, as in cuda:1",
+        backends::names()
+    )]
     Unknown {
         /// The name that was asked for.
         name: String,
@@ -74,22 +97,30 @@ pub fn matmul_notice(matmul: MatmulPrecision) -> Option<String> {
     })
 }
 
-/// The device called `cpu` (or `flex`), `ndarray`, `wgpu`, `cuda` or `cuda:N`.
+/// The device called `cpu` (or `flex`), `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda` or `rocm`; `wgpu:1` is the second
+/// of its backend's devices.
+///
+/// # Errors
+/// [`DeviceError`] if the name is unknown, the backend is not compiled in, or the machine has no such device.
 pub fn by_name(name: &str) -> Result<Device, DeviceError> {
-    let (kind, index) = match name.split_once(':') {
-        Some((kind, index)) => (kind, index.parse::<usize>().ok()),
-        None => (name, Some(0)),
+    let (backend, index) = match name.split_once(':') {
+        Some((backend, index)) => (backend, Some(index.parse::<usize>().ok())),
+        None => (name, None),
     };
     let unknown = || DeviceError::Unknown { name: name.to_owned() };
-    let index = index.ok_or_else(unknown)?;
-    let missing = |feature| DeviceError::NotCompiledIn { name: name.to_owned(), feature };
-    match kind {
-        "cpu" | "flex" if index == 0 => flex().ok_or_else(|| missing("flex")),
-        "ndarray" if index == 0 => ndarray().ok_or_else(|| missing("ndarray")),
-        "wgpu" if index == 0 => wgpu().ok_or_else(|| missing("wgpu")),
-        "cuda" => cuda(index).ok_or_else(|| missing("cuda")),
-        _ => Err(unknown()),
+    let backend = Backend::by_name(backend).ok_or_else(unknown)?;
+    let index = index.map(|index| index.ok_or_else(unknown)).transpose()?;
+    if backend.is_processor() && index.is_some_and(|index| index > 0) {
+        return Err(unknown());
     }
+    if !backend.is_compiled_in() {
+        return Err(DeviceError::NotCompiledIn { name: name.to_owned(), feature: backend.feature() });
+    }
+    backend.open(index).map_err(|found| DeviceError::Missing {
+        name: name.to_owned(),
+        found,
+        hint: backend.hint_where_missing(),
+    })
 }
 
 /// The backend of a device name, as it enters an experiment's identity: `cuda:1` and `cuda:0` give the same numbers,
@@ -97,41 +128,6 @@ pub fn by_name(name: &str) -> Result<Device, DeviceError> {
 pub fn kind(name: &str) -> String {
     let backend = name.split(':').next().unwrap_or(name);
     if backend == "flex" { "cpu".to_owned() } else { backend.to_owned() }
-}
-
-fn flex() -> Option<Device> {
-    #[cfg(feature = "flex")]
-    return Some(Device::flex());
-    #[cfg(not(feature = "flex"))]
-    None
-}
-
-fn ndarray() -> Option<Device> {
-    #[cfg(feature = "ndarray")]
-    {
-        // Burn deprecates this backend; it stays the second opinion of the parity tests.
-        #[allow(deprecated)]
-        return Some(Device::ndarray());
-    }
-    #[cfg(not(feature = "ndarray"))]
-    None
-}
-
-fn wgpu() -> Option<Device> {
-    #[cfg(feature = "wgpu")]
-    return Some(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice));
-    #[cfg(not(feature = "wgpu"))]
-    None
-}
-
-fn cuda(index: usize) -> Option<Device> {
-    #[cfg(feature = "cuda")]
-    return Some(Device::cuda(index));
-    #[cfg(not(feature = "cuda"))]
-    {
-        let _ = index;
-        None
-    }
 }
 
 #[cfg(test)]

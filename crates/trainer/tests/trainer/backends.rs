@@ -1,0 +1,59 @@
+//! One method of each system, trained in the built-in world on every backend of this build, against the processor with
+//! its kernels (flex): the loss of every step and the accuracies at the end.
+
+use regulus_trainer::device::{Backend, by_name};
+
+use crate::precision::{distance, trained_on};
+
+const STEPS: usize = 8;
+
+/// A method of each system, and the largest distance of a loss, relative to it.
+///
+/// The kernels sum in another order than the plain formulas of the other backends do, and rounding grows along a
+/// trajectory. Masks turn on and off as their values cross the threshold, so that one rounding there is a step of its
+/// own.
+const SYSTEMS: [(&str, f64); 4] = [
+    (r#"{ name = "proreg", form = "prob", alpha = 2.0 }"#, 1e-5),
+    (r#"{ name = "tes", tau = 0.03, lambda_v = 0.1, lambda_t = 0.3 }"#, 1e-5),
+    (r#"{ name = "r-mt", part = "attention", dropout = { lambda = 1.0 } }"#, 1e-4),
+    (
+        r#"{ name = "promptsrc", image = { layers = 4, vectors = 4 }, text = { layers = 2, vectors = 4 } }"#,
+        1e-5,
+    ),
+];
+
+/// The backends under test: those that `REGULUS_TEST_DEVICES` names, else all that have a device here.
+fn backends() -> Vec<String> {
+    let others = |name: &String| !["cpu", "flex"].contains(&name.as_str());
+    match std::env::var("REGULUS_TEST_DEVICES") {
+        Ok(names) => names.split(',').map(str::to_owned).filter(others).collect(),
+        Err(_) => {
+            let here = Backend::ALL.into_iter().filter(|backend| !backend.devices().is_empty());
+            here.map(|backend| backend.name().to_owned()).filter(others).collect()
+        }
+    }
+}
+
+#[test]
+fn every_backend_takes_the_same_steps() {
+    let (backends, processor) = (backends(), by_name("flex").unwrap());
+    assert!(!backends.is_empty(), "no backend but flex is under test");
+    for (method, tolerance) in SYSTEMS {
+        let (expected, reference) = trained_on("cpu", &processor, method, STEPS, "f32", "f32");
+        assert_eq!(expected.len(), STEPS);
+        assert!(expected[STEPS - 1] != expected[0], "nothing is learned: {expected:?}");
+        for backend in &backends {
+            let (found, outcome) = trained_on(backend, &by_name(backend).unwrap(), method, STEPS, "f32", "f32");
+            assert_eq!(outcome.device, format!("{backend}-f32"));
+            assert_ne!(outcome.identity, reference.identity);
+            let off = distance(&found, &expected);
+            println!("{backend} {method}: {off:.1e}");
+            assert!(off <= tolerance, "{backend} {method}: losses deviate by {off:.1e}");
+            for (ours, theirs) in outcome.splits.iter().zip(&reference.splits) {
+                let images = ours.images as f64;
+                let differing = (ours.scores.accuracy - theirs.scores.accuracy).abs() * images / 100.0;
+                assert!(differing <= 1.0 + 1e-9, "{backend} {method}: {differing} images of {} differ", ours.split);
+            }
+        }
+    }
+}
