@@ -5,6 +5,7 @@ pub mod check;
 pub mod data;
 pub mod eval;
 pub mod export;
+pub mod fetch;
 pub mod importance;
 pub mod predict;
 pub mod pretrain;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use regulus_hub::{Event, FetchError, Watch};
 
 use crate::home::{Home, bytes, model, serving, wanted};
-use crate::repository::Repository;
-use crate::server::{Answer, Seen, Sending, Server};
+use crate::mock::repository::Repository;
+use crate::mock::server::{Answer, Seen, Sending, Server};
 
 /// A server whose weights are sent as `weights` says; it is given how often they have been asked for before.
 fn weights_sent(weights: impl Fn(&Seen, usize, Answer) -> Answer + Send + Sync + 'static) -> Server {

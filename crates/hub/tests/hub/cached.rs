@@ -7,8 +7,8 @@ use std::sync::{Arc, Barrier};
 use regulus_hub::{Address, Event, Watch};
 
 use crate::home::{Home, NOBODY, bytes, model, serving, wanted};
-use crate::repository::{COMMIT, Repository};
-use crate::server::{Answer, Server};
+use crate::mock::repository::{COMMIT, Repository};
+use crate::mock::server::{Answer, Server};
 
 #[test]
 fn a_cached_commit_needs_no_request() {
@@ -183,7 +183,7 @@ fn two_fetches_at_once_download_once() {
     let server = Server::start(move |seen| {
         let answer = repository.answer(seen);
         let pause = std::time::Duration::from_millis(2);
-        answer.sent(crate::server::Sending::Slowly(30_000, pause))
+        answer.sent(crate::mock::server::Sending::Slowly(30_000, pause))
     });
     let home = Arc::new(Home::of(&server));
     let barrier = Arc::new(Barrier::new(4));

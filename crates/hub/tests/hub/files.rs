@@ -7,7 +7,7 @@ use regulus_hub::{Entry, FetchError, Published, Source, Use, Wanted};
 use serde_json::Value;
 
 use crate::home::{Home, bytes};
-use crate::server::{Answer, Seen, Sending, Server};
+use crate::mock::server::{Answer, Seen, Sending, Server};
 
 /// Of the bytes that are served: by other programs.
 const SHA256_OF_BYTES: &str = "6426d0fddfcca24c2b11c994469cfe60a8b532e21f5d67d004696bf2c6516993";

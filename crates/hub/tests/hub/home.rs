@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use regulus_hub::{Address, Event, FetchError, Fetched, Patience, Settings, Token, Wanted, Watch};
 
-use crate::repository::{COMMIT, Repository};
-use crate::server::Server;
+use crate::mock::repository::{COMMIT, Repository};
+use crate::mock::server::Server;
 
 /// Settings in a temporary folder.
 pub struct Home {

@@ -6,8 +6,8 @@ use regulus_hub::{Entry, FetchError, Source, Use, Wanted};
 use serde_json::json;
 
 use crate::home::{Home, bytes, model, serving, wanted};
-use crate::repository::{COMMIT, Repository};
-use crate::server::{Answer, Server};
+use crate::mock::repository::{COMMIT, Repository};
+use crate::mock::server::{Answer, Server};
 
 /// A server whose file of this name has other contents than it announces.
 fn lying(name: &'static str) -> Server {

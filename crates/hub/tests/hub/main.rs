@@ -7,7 +7,6 @@ mod cached;
 mod files;
 mod home;
 mod hostile;
+mod mock;
 mod refused;
-mod repository;
-mod server;
 mod whole;

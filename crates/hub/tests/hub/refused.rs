@@ -1,7 +1,7 @@
 //! Answers that refuse, and to whom the token goes.
 
 use crate::home::{Home, NOBODY, TOKEN, model};
-use crate::server::{Answer, Server};
+use crate::mock::server::{Answer, Server};
 
 #[test]
 fn the_token_goes_to_the_hub() {

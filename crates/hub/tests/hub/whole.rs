@@ -6,8 +6,8 @@ use std::path::Path;
 use regulus_hub::Use;
 
 use crate::home::{Home, bytes, model, serving, wanted};
-use crate::repository::{COMMIT, Repository};
-use crate::server::{Answer, Server};
+use crate::mock::repository::{COMMIT, Repository};
+use crate::mock::server::{Answer, Server};
 
 #[test]
 fn a_repository_is_cached_as_the_hubs_client_does() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sha1::Digest;
 
-use crate::server::{Answer, Seen};
+use super::server::{Answer, Seen};
 
 /// The commit of every invented repository.
 pub const COMMIT: &str = "00112233445566778899aabbccddeeff00112233";
