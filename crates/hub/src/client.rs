@@ -137,6 +137,9 @@ impl<'a> Client<'a> {
             ureq::Error::Io(error) => {
                 FetchError::Unreachable { url, reason: format!("no connection: {error}"), passing: true }
             }
+            ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
+                FetchError::Unreachable { url, reason: format!("no connection: {error}"), passing: true }
+            }
             ureq::Error::Rustls(_) | ureq::Error::Tls(_) => FetchError::Unreachable {
                 url,
                 reason: format!("no encrypted connection: {error}"),

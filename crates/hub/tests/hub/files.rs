@@ -151,6 +151,18 @@ fn a_file_without_an_etag_begins_again() {
     assert_eq!(server.seen()[1].from(), None);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_that_no_disk_holds_is_not_begun() {
+    let length = (1_u64 << 60).to_string();
+    let server = Server::start(move |_| Answer::new(200, bytes(1000)).with("Content-Length", &length));
+    let home = Home::of(&server);
+    let error = home.fetch_told(&file(&server, Published::Nothing)).0.unwrap_err();
+    assert!(matches!(error, FetchError::NoSpace { free: Some(_), .. }), "{error:?}");
+    let partial = home.settings.assets.join("regulus/mine/weights.pt.incomplete");
+    assert_eq!(fs::metadata(partial).unwrap().len(), 0);
+}
+
 #[test]
 fn a_file_that_is_gone_is_told() {
     let server = Server::start(|_| Answer::new(404, ""));

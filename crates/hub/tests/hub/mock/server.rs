@@ -160,7 +160,9 @@ fn serve(stream: &mut TcpStream, script: &Script, all: &Mutex<Vec<Seen>>) -> Opt
         return wait_for_the_end(stream);
     }
     let mut head = format!("HTTP/1.1 {} Status\r\nConnection: close\r\n", answer.status);
-    if !answer.headers.iter().any(|(name, _)| name == "Transfer-Encoding") {
+    let says_length =
+        |(name, _): &(String, String)| matches!(name.as_str(), "Transfer-Encoding" | "Content-Length");
+    if !answer.headers.iter().any(says_length) {
         head += &format!("Content-Length: {}\r\n", answer.body.len());
     }
     answer.headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
