@@ -51,7 +51,7 @@ pub enum FetchError {
         missing: String,
     },
     /// The server cannot be reached, or the connection broke before an answer.
-    #[error("{url}: {reason}; what has been downloaded is kept: run the command again to go on")]
+    #[error("{url}: {reason} (check the network, HF_ENDPOINT and proxies, and run the command again)")]
     Unreachable {
         /// The address.
         url: Address,
