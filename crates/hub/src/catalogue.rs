@@ -96,7 +96,7 @@ static ENTRIES: [Entry; 12] = [
         name: "openai-vit-b32",
         what: "OpenAI's CLIP ViT-B/32",
         used_as: Use::Clip,
-        licence: "MIT (of the code; the repository states none)",
+        licence: "MIT (of the code)",
         megabytes: Some(609),
         source: Source::Hub {
             repository: "openai/clip-vit-base-patch32",
@@ -111,7 +111,7 @@ static ENTRIES: [Entry; 12] = [
         name: "openai-vit-b16",
         what: "OpenAI's CLIP ViT-B/16",
         used_as: Use::Clip,
-        licence: "MIT (of the code; the repository states none)",
+        licence: "MIT (of the code)",
         megabytes: Some(603),
         source: Source::Hub {
             repository: "openai/clip-vit-base-patch16",
@@ -123,7 +123,7 @@ static ENTRIES: [Entry; 12] = [
         name: "openai-vit-l14",
         what: "OpenAI's CLIP ViT-L/14",
         used_as: Use::Clip,
-        licence: "MIT (of the code; the repository states none)",
+        licence: "MIT (of the code)",
         megabytes: Some(1714),
         source: Source::Hub {
             repository: "openai/clip-vit-large-patch14",
@@ -138,7 +138,7 @@ static ENTRIES: [Entry; 12] = [
         name: "openai-vit-l14-336",
         what: "OpenAI's CLIP ViT-L/14 for 336 pixels",
         used_as: Use::Clip,
-        licence: "MIT (of the code; the repository states none)",
+        licence: "MIT (of the code)",
         megabytes: Some(1716),
         source: Source::Hub {
             repository: "openai/clip-vit-large-patch14-336",
@@ -153,7 +153,7 @@ static ENTRIES: [Entry; 12] = [
         name: "openai-rn50",
         what: "OpenAI's CLIP ResNet-50",
         used_as: Use::Clip,
-        licence: "MIT",
+        licence: "MIT (of the code)",
         megabytes: Some(256),
         source: Source::File {
             url: "https://openaipublic.azureedge.net/clip/models/\
@@ -166,7 +166,7 @@ static ENTRIES: [Entry; 12] = [
         name: "openai-rn101",
         what: "OpenAI's CLIP ResNet-101",
         used_as: Use::Clip,
-        licence: "MIT",
+        licence: "MIT (of the code)",
         megabytes: Some(292),
         source: Source::File {
             url: "https://openaipublic.azureedge.net/clip/models/\

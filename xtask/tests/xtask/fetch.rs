@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::mock::repository::{COMMIT, Repository};
 use crate::mock::server::{Answer, Sending, Server};
-use crate::support::{Ended, class_folders, root, text, xtask, xtask_with};
+use crate::support::{Ended, class_folders, command_with, root, text, xtask, xtask_with};
 
 /// A token that must not be seen.
 const TOKEN: &str = "hf_NeverShowThis";
@@ -154,4 +154,43 @@ fn a_truncated_download_is_completed() {
     fetch(&server.url(), home.path(), &[], &["org/model"]).with_code(0);
     let asked: Vec<_> = server.seen_for("/model.safetensors").iter().map(|seen| seen.from()).collect();
     assert_eq!(asked, [None, Some(5000)]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_download_is_kept() {
+    use std::process::Stdio;
+
+    let home = tempfile::tempdir().unwrap();
+    let repository = tiny_clip();
+    let slow = Server::start(move |seen| {
+        let answer = repository.answer(seen);
+        let pause = std::time::Duration::from_millis(20);
+        if seen.path.ends_with("/model.safetensors") {
+            answer.sent(Sending::Slowly(4096, pause))
+        } else {
+            answer
+        }
+    });
+    let (endpoint, blobs) = (slow.url(), home.path().join("hub/models--org--model/blobs"));
+    let variables = [("HF_ENDPOINT", endpoint.as_str()), ("HF_HOME", text(home.path()))];
+    let mut command = command_with(&variables, &["fetch", "org/model"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let kept = || {
+        let entries = std::fs::read_dir(&blobs).ok()?.map(|entry| entry.unwrap());
+        let partial = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "incomplete"));
+        partial.map(|entry| entry.metadata().unwrap().len()).next().filter(|bytes| *bytes > 0)
+    };
+    while kept().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    crate::resume::interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert!(told.contains("stopped") && told.contains("run the command again"), "{told}");
+    let server = serving(tiny_clip());
+    let before = kept().unwrap();
+    fetch(&server.url(), home.path(), &[], &["org/model"]).with_code(0);
+    assert_eq!(server.seen_for("/model.safetensors")[0].from(), Some(before as usize));
 }
