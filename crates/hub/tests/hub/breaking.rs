@@ -146,7 +146,7 @@ fn a_download_that_hangs_goes_on_over_another_connection() {
     let server =
         weights_sent(|_, asked, answer| if asked == 0 { answer.sent(Sending::Hang(80_000)) } else { answer });
     let mut home = Home::of(&server);
-    home.settings.patience.idle = Duration::from_millis(200);
+    home.settings.patience.idle = Duration::from_millis(500);
     home.fetch();
     assert_eq!(ranges(&server), [None, Some(80_000)]);
     assert_complete(&home);
@@ -156,7 +156,7 @@ fn a_download_that_hangs_goes_on_over_another_connection() {
 fn a_download_that_always_hangs_is_told() {
     let server = weights_sent(|_, _, answer| answer.sent(Sending::Hang(10)));
     let mut home = Home::of(&server);
-    home.settings.patience.idle = Duration::from_millis(100);
+    home.settings.patience.idle = Duration::from_millis(400);
     let error = home.try_fetch().unwrap_err();
     assert!(matches!(error, FetchError::TimedOut { what: "further byte", .. }), "{error}");
     assert_eq!(ranges(&server), [None, Some(10), Some(20)]);
@@ -165,8 +165,9 @@ fn a_download_that_always_hangs_is_told() {
 #[test]
 fn a_slow_and_steady_download_may_take_as_long_as_it_likes() {
     let server =
-        weights_sent(|_, _, answer| answer.sent(Sending::Slowly(30_000, Duration::from_millis(120))));
-    let home = Home::of(&server).once();
+        weights_sent(|_, _, answer| answer.sent(Sending::Slowly(30_000, Duration::from_millis(200))));
+    let mut home = Home::of(&server).once();
+    home.settings.patience.idle = Duration::from_millis(900);
     let began = Instant::now();
     home.fetch();
     assert!(began.elapsed() > 2 * home.settings.patience.idle, "{:?}", began.elapsed());

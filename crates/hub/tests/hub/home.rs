@@ -26,8 +26,8 @@ impl Home {
     pub fn new(endpoint: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let patience = Patience {
-            connect: Duration::from_secs(2),
-            idle: Duration::from_millis(400),
+            connect: Duration::from_secs(5),
+            idle: Duration::from_secs(3),
             attempts: 3,
             pause: Duration::from_millis(1),
             longest_pause: Duration::from_millis(5),
