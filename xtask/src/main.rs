@@ -25,7 +25,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    bench, check, data, devices, eval, export, importance, predict, pretrain, reproduce, run_experiment, train, verify,
+    bench, check, data, devices, eval, export, fetch, importance, predict, pretrain, reproduce,
+    run_experiment, train, verify,
 };
 use failure::Failure;
 
@@ -53,6 +54,8 @@ enum Command {
     Importance(importance::Arguments),
     /// Train the built-in world's tiny CLIP from scratch
     Pretrain(pretrain::Arguments),
+    /// Fetch a published model into the cache of the Hugging Face hub's client
+    Fetch(fetch::Arguments),
     /// Say which published data sets are known and here; look at the built-in world, or write it to disk
     #[command(subcommand)]
     Data(data::Command),
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Export(arguments) => export::run(&arguments),
         Command::Importance(arguments) => importance::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(&arguments),
+        Command::Fetch(arguments) => fetch::run(&arguments),
         Command::Data(command) => data::run(&command),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),

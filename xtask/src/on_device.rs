@@ -43,9 +43,9 @@ impl OnDevice {
 
     fn explained(&self, error: RunError) -> Failure {
         match &error {
-            RunError::Device { source: failure @ DeviceFailure::OutOfMemory { .. }, .. } => {
-                Failure::Work(anyhow!("the device {} did not finish the run: {failure}; {}", self.name, self.remedy))
-            }
+            RunError::Device { source: failure @ DeviceFailure::OutOfMemory { .. }, .. } => Failure::Work(
+                anyhow!("the device {} did not finish the run: {failure}; {}", self.name, self.remedy),
+            ),
             _ => Failure::of_run(error),
         }
     }

@@ -31,7 +31,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         table.row([&entry.name, entry.backend.feature(), compiled_in, &usable, &memory]);
     }
     println!("{table}");
-    println!("--device takes a name of the first column; a backend is compiled in by `--features <feature>`.");
+    println!(
+        "--device takes a name of the first column; a backend is compiled in by `--features <feature>`."
+    );
     Ok(())
 }
 

@@ -6,6 +6,7 @@ pub mod data;
 pub mod devices;
 pub mod eval;
 pub mod export;
+pub mod fetch;
 pub mod importance;
 pub mod predict;
 pub mod pretrain;

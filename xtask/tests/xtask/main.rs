@@ -9,6 +9,7 @@ mod data;
 mod documents;
 mod encoders;
 mod errors;
+mod fetch;
 mod forgetting;
 mod help;
 mod importance;
@@ -17,6 +18,9 @@ mod memory;
 #[allow(dead_code, reason = "the tests of the data sets use more of it")]
 #[path = "../../../crates/datasets/tests/miniature/mod.rs"]
 mod miniature;
+#[allow(dead_code, reason = "the tests of the hub's client use more of it")]
+#[path = "../../../crates/hub/tests/hub/mock/mod.rs"]
+mod mock;
 mod pretrain;
 mod published;
 mod rendered;

@@ -83,6 +83,22 @@ fn ended(command: &mut Command) -> Ended {
     }
 }
 
+/// [`xtask`] with these variables, and none that the hub's client or a proxy reads from the environment.
+pub fn xtask_with(variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
+    ended(&mut command_with(variables, arguments))
+}
+
+/// The command of [`xtask_with`].
+pub fn command_with(variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    let of_network = |name: &str| name.starts_with("HF_") || name.to_ascii_lowercase().ends_with("_proxy");
+    for (name, _) in std::env::vars().filter(|(name, _)| of_network(name)) {
+        command.env_remove(name);
+    }
+    command.args(arguments).envs(variables.iter().copied());
+    command
+}
+
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

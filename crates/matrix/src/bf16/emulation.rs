@@ -4,44 +4,127 @@
 //! members of 16 pairs and those of the odd members apart, each by fused multiplications and additions from zero
 //! on; the two sums are added, and their sum is added to the element. Denormal inputs count as zero, denormal
 //! results become zero, rounding is to the nearest even. The flags of the CPU play no part.
+//!
+//! Rows are computed without regard to denormal results; a row that meets one is computed again, carefully.
 
 use super::TILE;
-use super::rounding::value;
 use crate::lines::Line;
 
 /// Adds the product of a strip of `tiles` tiles and a panel to the sums, two lines per row.
+#[allow(unsafe_code)]
 pub(super) fn add(split: bool, tiles: usize, a: &[Line], b: &[Line], sums: &mut [Line]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f")]
+        fn with_avx512(split: bool, tiles: usize, a: &[Line], b: &[Line], sums: &mut [Line]) {
+            add_rows(split, tiles, a, b, sums);
+        }
+        #[target_feature(enable = "avx2,fma")]
+        fn with_avx2(split: bool, tiles: usize, a: &[Line], b: &[Line], sums: &mut [Line]) {
+            add_rows(split, tiles, a, b, sums);
+        }
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: this processor has the instructions that the function is compiled for.
+            return unsafe { with_avx512(split, tiles, a, b, sums) };
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: as above.
+            return unsafe { with_avx2(split, tiles, a, b, sums) };
+        }
+    }
+    add_rows(split, tiles, a, b, sums);
+}
+
+/// The same, compiled for the instructions of its caller.
+#[inline(always)]
+fn add_rows(split: bool, tiles: usize, a: &[Line], b: &[Line], sums: &mut [Line]) {
     let parts = if split { 2 } else { 1 };
     // The order in which the kernels of the matrix unit take the parts: high by low, high by high, low by high.
     let products: &[(usize, usize)] = if split { &[(0, 1), (0, 0), (1, 0)] } else { &[(0, 0)] };
     for (a, b) in a.chunks_exact(tiles * parts * TILE).zip(b.chunks_exact(2 * parts * TILE)) {
         for (part_a, part_b) in products {
             let (a, b) = (&a[part_a * tiles * TILE..], &b[part_b * 2 * TILE..]);
-            for row in 0..tiles * TILE {
-                for half in 0..2 {
-                    multiply_row(&mut sums[2 * row + half], &a[row], &b[half * TILE..(half + 1) * TILE]);
+            for half in 0..2 {
+                let tile = Tile::of(&b[half * TILE..(half + 1) * TILE]);
+                for row in 0..tiles * TILE {
+                    multiply_row(&mut sums[2 * row + half], &a[row], &tile);
                 }
             }
         }
     }
 }
 
-/// One row of the result of a TDPBF16PS.
-pub(super) fn multiply_row(sums: &mut Line, a: &Line, b: &[Line]) {
-    let members = |pair: u32| [flushed(value(pair as u16)), flushed(value((pair >> 16) as u16))];
-    for (column, sum) in sums.0.iter_mut().enumerate() {
-        let (mut even, mut odd) = (0.0, 0.0);
-        for (a, b) in a.0.iter().zip(b) {
-            let (a, b) = (members(*a), members(b.0[column]));
-            even = fused(a[0], b[0], even);
-            odd = fused(a[1], b[1], odd);
+/// The even and the odd members of 16 pairs in each of 16 columns.
+struct Tile {
+    even: [[f32; 16]; TILE],
+    odd: [[f32; 16]; TILE],
+}
+
+impl Tile {
+    #[inline(always)]
+    fn of(lines: &[Line]) -> Self {
+        let mut tile = Self { even: [[0.0; 16]; TILE], odd: [[0.0; 16]; TILE] };
+        for ((even, odd), line) in tile.even.iter_mut().zip(&mut tile.odd).zip(lines) {
+            for ((even, odd), pair) in even.iter_mut().zip(odd).zip(line.0) {
+                (*even, *odd) = members(pair);
+            }
         }
+        tile
+    }
+}
+
+/// The even and the odd member of a pair.
+#[inline(always)]
+fn members(pair: u32) -> (f32, f32) {
+    (flushed(f32::from_bits(pair << 16)), flushed(f32::from_bits(pair & 0xffff_0000)))
+}
+
+/// One row of the result of a TDPBF16PS.
+#[inline(always)]
+fn multiply_row(sums: &mut Line, a: &Line, b: &Tile) {
+    let (mut even, mut odd) = ([0f32; 16], [0f32; 16]);
+    let mut smallest = [u32::MAX; 16];
+    for ((pair, b_even), b_odd) in a.0.iter().zip(&b.even).zip(&b.odd) {
+        let (a_even, a_odd) = members(*pair);
+        for column in 0..16 {
+            even[column] = a_even.mul_add(b_even[column], even[column]);
+            odd[column] = a_odd.mul_add(b_odd[column], odd[column]);
+            let rank = rank(even[column]).min(rank(odd[column]));
+            smallest[column] = smallest[column].min(rank);
+        }
+    }
+    if smallest.iter().any(|smallest| *smallest <= rank(f32::MIN_POSITIVE)) {
+        (even, odd) = summed_carefully(a, b);
+    }
+    for ((sum, even), odd) in sums.0.iter_mut().zip(even).zip(odd) {
         let added = flushed(even + odd);
         *sum = flushed(flushed(f32::from_bits(*sum)) + added).to_bits();
     }
 }
 
+/// Orders numbers by size but for zero, which comes last.
+#[inline(always)]
+fn rank(x: f32) -> u32 {
+    (x.to_bits() << 1).wrapping_sub(1)
+}
+
+/// The sums of the even and of the odd products where one of them may have been denormal on the way.
+#[cold]
+#[inline(never)]
+fn summed_carefully(a: &Line, b: &Tile) -> ([f32; 16], [f32; 16]) {
+    let (mut even, mut odd) = ([0f32; 16], [0f32; 16]);
+    for ((pair, b_even), b_odd) in a.0.iter().zip(&b.even).zip(&b.odd) {
+        let (a_even, a_odd) = members(*pair);
+        for column in 0..16 {
+            even[column] = fused(a_even, b_even[column], even[column]);
+            odd[column] = fused(a_odd, b_odd[column], odd[column]);
+        }
+    }
+    (even, odd)
+}
+
 /// Zero of the same sign in place of a denormal value. Sums of two f32 values are exact where they are denormal.
+#[inline(always)]
 fn flushed(x: f32) -> f32 {
     if x.is_subnormal() { 0f32.copysign(x) } else { x }
 }
@@ -76,7 +159,7 @@ mod tests {
         a.0[0] = pair(2f32.powi(24), -(2f32.powi(24)));
         a.0[1] = pair(1.0, 0.0);
         sums.0[3] = 2f32.to_bits();
-        multiply_row(&mut sums, &a, &b);
+        multiply_row(&mut sums, &a, &Tile::of(&b));
         assert_eq!(f32::from_bits(sums.0[0]), 0.0);
         assert_eq!(f32::from_bits(sums.0[3]), 2.0);
     }
@@ -86,7 +169,7 @@ mod tests {
         let (mut a, mut sums) = (Line::ZERO, Line([1; 16]));
         let b = [Line([pair(0.5, 2f32.powi(100)); 16]); 16];
         a.0[0] = pair(f32::MIN_POSITIVE, 0.0) | 0x0040_0000;
-        multiply_row(&mut sums, &a, &b);
+        multiply_row(&mut sums, &a, &Tile::of(&b));
         assert_eq!(sums.0, [0; 16]);
     }
 }

@@ -74,7 +74,10 @@ impl Backend {
             #[cfg(feature = "flex")]
             Self::Flex => vec![Device::flex()],
             #[cfg(feature = "ndarray")]
-            #[allow(deprecated, reason = "Burn deprecates it; it stays the second opinion of the parity tests")]
+            #[allow(
+                deprecated,
+                reason = "Burn deprecates it; it stays the second opinion of the parity tests"
+            )]
             Self::NdArray => vec![Device::ndarray()],
             #[cfg(feature = "wgpu")]
             Self::Wgpu => found(burn::tensor::DeviceType::Wgpu),

@@ -69,7 +69,10 @@ mod tests {
     #[test]
     fn running_out_of_memory_is_told_apart() {
         for (message, bytes) in [
-            ("called `Result::unwrap()` on an `Err` value: OutOfMemory { size: 4096, backtrace: .. }", Some(4096)),
+            (
+                "called `Result::unwrap()` on an `Err` value: OutOfMemory { size: 4096, backtrace: .. }",
+                Some(4096),
+            ),
             ("out of device memory allocating 77 bytes\n0: a_2::b", Some(77)),
             ("can't allocate buffer of size: 12884901888\n", Some(12_884_901_888)),
             ("CUDA_ERROR_OUT_OF_MEMORY", None),

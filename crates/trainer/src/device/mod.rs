@@ -27,7 +27,9 @@ pub enum DeviceError {
         feature: &'static str,
     },
     /// The backend is compiled in, but the machine has no such device.
-    #[error("there is no device `{name}` on this machine: its backend finds {found}; {hint}; `cargo xtask devices` lists what can be used")]
+    #[error(
+        "there is no device `{name}` on this machine: its backend finds {found}; {hint}; `cargo xtask devices` lists what can be used"
+    )]
     Missing {
         /// The name that was asked for.
         name: String,

@@ -43,7 +43,8 @@ fn every_backend_takes_the_same_steps() {
         assert_eq!(expected.len(), STEPS);
         assert!(expected[STEPS - 1] != expected[0], "nothing is learned: {expected:?}");
         for backend in &backends {
-            let (found, outcome) = trained_on(backend, &by_name(backend).unwrap(), method, STEPS, "f32", "f32");
+            let (found, outcome) =
+                trained_on(backend, &by_name(backend).unwrap(), method, STEPS, "f32", "f32");
             assert_eq!(outcome.device, format!("{backend}-f32"));
             assert_ne!(outcome.identity, reference.identity);
             let off = distance(&found, &expected);
@@ -52,7 +53,11 @@ fn every_backend_takes_the_same_steps() {
             for (ours, theirs) in outcome.splits.iter().zip(&reference.splits) {
                 let images = ours.images as f64;
                 let differing = (ours.scores.accuracy - theirs.scores.accuracy).abs() * images / 100.0;
-                assert!(differing <= 1.0 + 1e-9, "{backend} {method}: {differing} images of {} differ", ours.split);
+                assert!(
+                    differing <= 1.0 + 1e-9,
+                    "{backend} {method}: {differing} images of {} differ",
+                    ours.split
+                );
             }
         }
     }

@@ -82,8 +82,7 @@ fn method(system: System, clip: Clip) -> Box<dyn Method> {
     match system {
         System::ProReg => {
             let head = Head::new(&clip, HeadStart::Prompt(features.clone()), true, false);
-            let regulariser =
-                Regulariser::ProReg { form: TeacherWeight::Prob, alpha: 2.0, temperature: 1.0 };
+            let regulariser = Regulariser::ProReg { form: TeacherWeight::Prob, alpha: 2.0, temperature: 1.0 };
             Box::new(FineTune::new(clip.clone(), head, zero_shot(), regulariser))
         }
         System::Tes => {
@@ -104,7 +103,8 @@ fn method(system: System, clip: Clip) -> Box<dyn Method> {
             let prompts = ClassPrompts::new(&clip, &tokens, names).unwrap();
             let prompts = TowerPrompts::new(&clip, prompts, settings, 5).unwrap();
             let texts = normalise(features.clone());
-            let regulariser = PromptRegulariser::SelfRegulating { weights: PromptSrcWeights::default(), texts };
+            let regulariser =
+                PromptRegulariser::SelfRegulating { weights: PromptSrcWeights::default(), texts };
             Box::new(PromptLearning::new(clip.clone(), prompts, regulariser))
         }
     }

@@ -1,0 +1,154 @@
+//! Wrong contents, and lists of files that should not be trusted.
+
+use std::fs;
+
+use regulus_hub::{Entry, FetchError, Source, Use, Wanted};
+use serde_json::json;
+
+use crate::home::{Home, bytes, model, serving, wanted};
+use crate::mock::repository::{COMMIT, Repository};
+use crate::mock::server::{Answer, Server};
+
+/// A server whose file of this name has other contents than it announces.
+fn lying(name: &'static str) -> Server {
+    let repository = model();
+    Server::start(move |seen| {
+        if seen.path.ends_with(&format!("/{name}")) {
+            let mut contents = repository.contents(name).to_vec();
+            contents[5] ^= 1;
+            return Answer::file(seen, &contents);
+        }
+        repository.answer(seen)
+    })
+}
+
+#[test]
+fn wrong_contents_are_removed_and_both_hashes_told() {
+    for (name, kind) in [("model.safetensors", "SHA-256"), ("config.json", "git SHA-1")] {
+        let server = lying(name);
+        let home = Home::of(&server);
+        let error = home.try_fetch().unwrap_err();
+        let FetchError::WrongHash { expected, found, .. } = &error else { panic!("{error}") };
+        assert_eq!(*expected, model().blob(name));
+        assert!(found.len() == expected.len() && found != expected);
+        for part in [name, kind, expected, found] {
+            assert!(error.to_string().contains(part), "`{part}` is not in: {error}");
+        }
+        for path in [
+            home.partial(&model(), name),
+            home.blob(&model(), name),
+            home.snapshot().join(name),
+            home.model().join("refs/main"),
+        ] {
+            assert!(!path.exists(), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_wrong_part_is_found_out_at_the_end() {
+    let server = serving(&model());
+    let home = Home::of(&server);
+    let partial = home.partial(&model(), "model.safetensors");
+    fs::create_dir_all(partial.parent().unwrap()).unwrap();
+    fs::write(&partial, b"something else").unwrap();
+    assert!(matches!(home.try_fetch().unwrap_err(), FetchError::WrongHash { .. }));
+    home.fetch();
+}
+
+#[test]
+fn another_size_than_announced_is_refused() {
+    let repository = model();
+    let server = Server::start(move |seen| match seen.path.ends_with("/model.safetensors") {
+        true => Answer::new(200, bytes(299_999)),
+        false => repository.answer(seen),
+    });
+    assert!(
+        Home::of(&server).failure().contains("299999 bytes of model.safetensors, and 300000 are expected")
+    );
+    let repository = model();
+    let endless = Server::start(move |seen| match seen.path.ends_with("/model.safetensors") {
+        true => {
+            let chunked = format!("{:x}\r\n{}\r\n0\r\n\r\n", 400_000, "x".repeat(400_000));
+            Answer::new(200, chunked).with("Transfer-Encoding", "chunked")
+        }
+        false => repository.answer(seen),
+    });
+    let home = Home::of(&endless);
+    assert!(home.failure().contains("sends more of model.safetensors than it announced"));
+    assert!(fs::metadata(home.partial(&model(), "model.safetensors")).unwrap().len() <= 300_000);
+}
+
+#[test]
+fn lists_that_cannot_be_trusted_are_refused() {
+    let hash = "0".repeat(40);
+    let with =
+        |name: &str| json!({"sha": COMMIT, "siblings": [{"rfilename": name, "size": 1, "blobId": hash}]});
+    let cases = [
+        (with("../../evil").to_string(), "no name inside the repository"),
+        (with("/etc/passwd").to_string(), "no name inside the repository"),
+        (with("a\\b").to_string(), "no name inside the repository"),
+        ("<html>Hello</html>".to_owned(), "not as expected"),
+        ("[]".to_owned(), "not as expected"),
+        (json!({"sha": "../..", "siblings": []}).to_string(), "its commit is none"),
+        (" ".repeat((16 << 20) + 1), "longer than 16777216 bytes"),
+        (with("README.md").to_string(), "none of model.safetensors"),
+    ];
+    for (listing, part) in cases {
+        let server = Server::start(move |_| Answer::new(200, listing.clone()));
+        let home = Home::of(&server);
+        let message = home.failure();
+        assert!(message.contains(part), "`{part}` is not in: {message}");
+        assert!(!home.model().exists(), "nothing is written");
+        assert!(fs::read_dir(home.path()).unwrap().next().is_none(), "nothing is written elsewhere");
+    }
+}
+
+#[test]
+fn a_list_of_another_commit_is_refused() {
+    let server = serving(&model());
+    let home = Home::of(&server);
+    let other = "f".repeat(40);
+    let message = home.fetch_told(&wanted(&format!("org/model@{other}"))).0.unwrap_err().to_string();
+    assert!(message.contains(&other) && message.contains(COMMIT), "{message}");
+}
+
+/// An entry of a list as the built-in one, of the mock hub's repository.
+fn pinned(sha256: &'static [(&'static str, &'static str)]) -> Wanted {
+    Wanted::of(Box::leak(Box::new(Entry {
+        name: "mine",
+        what: "a model",
+        used_as: Use::Clip,
+        licence: "MIT",
+        megabytes: None,
+        source: Source::Hub { repository: "org/model", commit: COMMIT, sha256 },
+    })))
+    .unwrap()
+}
+
+#[test]
+fn a_published_hash_has_to_be_announced() {
+    const WRONG: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+    let server = serving(&model());
+    let home = Home::of(&server);
+    let error = home.fetch_told(&pinned(&[("model.safetensors", WRONG)])).0.unwrap_err();
+    assert!(matches!(error, FetchError::Unexpected { .. }), "{error}");
+    assert!(
+        error.to_string().contains(WRONG) && error.to_string().contains(&model().blob("model.safetensors"))
+    );
+    assert_eq!(server.seen().len(), 1, "nothing is downloaded");
+    let right: &'static str = Box::leak(model().blob("model.safetensors").into_boxed_str());
+    let right: &'static [(&str, &str)] = Box::leak(Box::new([("model.safetensors", right)]));
+    home.fetch_told(&pinned(right)).0.unwrap();
+    let offline = home.offline();
+    assert_eq!(offline.fetch_told(&pinned(right)).0.unwrap().path, offline.snapshot());
+    let message = offline.fetch_told(&pinned(&[("model.safetensors", WRONG)])).0.unwrap_err().to_string();
+    assert!(message.contains("model.safetensors in the cache is not that with SHA-256 1111"), "{message}");
+}
+
+#[test]
+fn a_repository_without_weights_is_told() {
+    let server = serving(&Repository::default().with("config.json", "{}"));
+    let message = Home::of(&server).failure();
+    assert!(message.contains("org/model@main") && message.contains("pytorch_model.bin"), "{message}");
+}
