@@ -172,4 +172,31 @@ mod tests {
         multiply_row(&mut sums, &a, &Tile::of(&b));
         assert_eq!(sums.0, [0; 16]);
     }
+
+    #[test]
+    fn rows_are_computed_carefully_where_that_matters() {
+        let mut state = 1_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as u32
+        };
+        let mut careful = 0;
+        for case in 0..2000 {
+            // Products of numbers around 2^-64 are around the smallest normal number; others are far from it.
+            let exponent = if case % 2 == 0 { 60 } else { 100 };
+            let mut member = || (next() % 2) << 15 | (exponent + next() % 8) << 7 | next() % 128;
+            let mut pair = || member() << 16 | member();
+            let a = Line(std::array::from_fn(|_| pair()));
+            let b: [Line; TILE] = std::array::from_fn(|_| Line(std::array::from_fn(|_| pair())));
+            let tile = Tile::of(&b);
+            let (even, odd) = summed_carefully(&a, &tile);
+            careful += usize::from(even.iter().chain(&odd).any(|sum| *sum == 0.0));
+            let mut sums = Line::ZERO;
+            multiply_row(&mut sums, &a, &tile);
+            let expected: [u32; 16] =
+                std::array::from_fn(|column| flushed(0.0 + flushed(even[column] + odd[column])).to_bits());
+            assert_eq!(sums.0, expected, "case {case}");
+        }
+        assert!(careful > 10, "{careful}");
+    }
 }
