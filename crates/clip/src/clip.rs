@@ -260,7 +260,9 @@ pub(crate) fn with_values<M: Module>(
     if !faults.is_empty() {
         return Err(ParameterError { faults });
     }
-    let value = |path: &str| values.get(path).map(|value| Tensor::from_data(value.to_data(), device));
+    let value = |path: &str| {
+        values.get(path).map(|value| Tensor::from_data(value.to_data(), (device, value.dtype())))
+    };
     Ok(filled(module, &mut |path, _| value(path)))
 }
 

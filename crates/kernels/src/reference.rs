@@ -3,6 +3,8 @@
 //!
 //! The functions have the arguments, results and panics of their namesakes at the crate's root.
 
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+
 use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData, activation, module};
 
 use burn::tensor::ops::ConvOptions;
@@ -41,9 +43,19 @@ pub fn quick_gelu(x: Tensor<3>) -> Tensor<3> {
     x.clone() * activation::sigmoid(x * 1.702)
 }
 
-/// `x Φ(x)`; see [`crate::gelu_erf`].
+/// `x Φ(x)`; see [`crate::gelu_erf`]. Burn's gradient of the error function squares by a power, which some shaders
+/// compute by logarithms to 4 digits: the gradient `Φ(x) + x φ(x)` is put in its place.
 pub fn gelu_erf(x: Tensor<3>) -> Tensor<3> {
-    activation::gelu(x)
+    let constant = x.clone().detach();
+    let slope = slope_of_gelu(constant.clone());
+    // Adds nothing, and has the slope as its gradient.
+    activation::gelu(constant.clone()) + (x - constant) * slope
+}
+
+fn slope_of_gelu(x: Tensor<3>) -> Tensor<3> {
+    let density = (x.clone() * x.clone() * -0.5).exp() * (0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2);
+    let below = ((x.clone() * FRAC_1_SQRT_2).erf() + 1.0) * 0.5;
+    below + x * density
 }
 
 /// The tanh approximation of `x Φ(x)`; see [`crate::gelu_tanh`].

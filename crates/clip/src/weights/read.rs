@@ -20,11 +20,15 @@ pub(crate) fn read<M: Module>(
     if !faults.is_empty() {
         return Err(WeightsError::Mismatch { path: checkpoint.path().into(), faults });
     }
-    Ok(filled(module, &mut |path, shape| {
+    let filled = filled(module, &mut |path, shape| {
         let (pieces, count) = (layout.pieces(path, shape), shape.iter().product());
         let bytes = shared(&pieces, checkpoint).or_else(|| converted(&pieces, count, checkpoint))?;
         Some(Tensor::from_data(TensorData::from_bytes(bytes, [count], DType::F32), device))
-    }))
+    });
+    // A device with memory of its own copies the file when it comes to it, and who called may change the file then. A
+    // copy that failed is told by the first computation with it.
+    let _ = device.sync();
+    Ok(filled)
 }
 
 /// Everything that does not fit, sorted by key.

@@ -9,8 +9,6 @@ mod bert;
 mod common;
 mod every_position;
 mod files;
-#[cfg(feature = "flex")]
-mod full_size;
 mod golden;
 mod hub_formats;
 mod injection;

@@ -7,18 +7,18 @@ use crate::precision::{distance, trained_on};
 
 const STEPS: usize = 8;
 
-/// A method of each system, and the largest distance of a loss, relative to it.
+/// A method of each system, and the largest distance of a loss, relative to it. Found were 2.5e-7, 1.5e-7, 5.4e-7 and
+/// 4.1e-7.
 ///
 /// The kernels sum in another order than the plain formulas of the other backends do, and rounding grows along a
-/// trajectory. Masks turn on and off as their values cross the threshold, so that one rounding there is a step of its
-/// own.
+/// trajectory. Masks turn on and off as their values cross the threshold, so that a rounding there is a step.
 const SYSTEMS: [(&str, f64); 4] = [
-    (r#"{ name = "proreg", form = "prob", alpha = 2.0 }"#, 1e-5),
-    (r#"{ name = "tes", tau = 0.03, lambda_v = 0.1, lambda_t = 0.3 }"#, 1e-5),
-    (r#"{ name = "r-mt", part = "attention", dropout = { lambda = 1.0 } }"#, 1e-4),
+    (r#"{ name = "proreg", form = "prob", alpha = 2.0 }"#, 3e-6),
+    (r#"{ name = "tes", tau = 0.03, lambda_v = 0.1, lambda_t = 0.3 }"#, 3e-6),
+    (r#"{ name = "r-mt", part = "attention", dropout = { lambda = 1.0 } }"#, 5e-6),
     (
         r#"{ name = "promptsrc", image = { layers = 4, vectors = 4 }, text = { layers = 2, vectors = 4 } }"#,
-        1e-5,
+        3e-6,
     ),
 ];
 

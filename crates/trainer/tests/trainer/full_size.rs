@@ -124,14 +124,20 @@ fn step(system: System, format: FloatDType, device: &Device) -> Step {
     Step { loss, gradients: gradients.into_iter().map(|(name, gradient)| (name, wide(gradient))).collect() }
 }
 
+/// Below this share of the largest gradient of all, one is compared in that unit: a bias before batch normalisation
+/// has none but what rounding leaves.
+const VANISHING: f64 = 1e-4;
+
 /// Distance of a loss, and of gradients but for a share of [`UNDECIDED`] entries of masks.
 fn distances(system: System, found: &Step, exact: &Step) -> (f64, f64) {
     assert_eq!(found.gradients.keys().collect::<Vec<_>>(), exact.gradients.keys().collect::<Vec<_>>());
     assert!(!exact.gradients.is_empty());
+    let largest = |values: &Vec<f64>| values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    let least = VANISHING * exact.gradients.values().map(largest).fold(f64::MIN_POSITIVE, f64::max);
     let worst = found.gradients.iter().map(|(name, gradient)| {
         let exact = &exact.gradients[name];
         assert_eq!(gradient.len(), exact.len(), "{name}");
-        let largest = exact.iter().fold(f64::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
+        let largest = largest(exact).max(least);
         let mut off: Vec<f64> = gradient.iter().zip(exact).map(|(a, b)| (a - b).abs() / largest).collect();
         assert!(off.iter().all(|off| off.is_finite()), "{name}");
         let left_out = if system == System::RMt { (off.len() as f64 * UNDECIDED) as usize } else { 0 };

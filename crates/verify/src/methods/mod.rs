@@ -26,7 +26,7 @@ pub(crate) fn run(
     device: &Device,
     rows: &mut Vec<Row>,
 ) -> Result<(), CaseError> {
-    let (io, notes) = (Recorded::open(tensors)?, Notes::open(notes)?);
+    let (io, notes) = (Recorded::open(tensors)?, Notes::open(notes)?.on(device));
     let device = &device.clone().autodiff();
     let method = notes.text("method").unwrap_or_default();
     if proreg::recognises(&io, &notes) {

@@ -1,5 +1,6 @@
 //! ProReg's losses, weights and gradients over many settings.
 
+use super::agreement::allowed;
 use super::notes::Notes;
 use crate::checks::{Checks, host};
 use crate::error::CaseError;
@@ -99,9 +100,10 @@ fn compare<const D: usize>(
 ) -> Result<(), CaseError> {
     let name = format!("{key}.{part}");
     let expected = checks.recorded.flat(&name)?;
+    let tolerance = allowed(found, 1.0);
     let found = host(found).map_err(CaseError::Unsupported)?;
     let unit = |value: &f64| (absolute + relative * value.abs()).max(f64::MIN_POSITIVE);
     let units: Vec<f64> = expected.iter().map(unit).collect();
-    checks.in_units(&name, &found, &expected, &units, 1.0);
+    checks.in_units(&name, &found, &expected, &units, tolerance);
     Ok(())
 }

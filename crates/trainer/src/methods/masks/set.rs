@@ -123,7 +123,8 @@ impl Masks {
             let Some(gradient) = task.get_mut(&weight.path) else { continue };
             let opposed = general.get(&weight.path).cloned().unwrap_or_else(|| gradient.zeros_like());
             let count = uniform.len();
-            let uniform = Tensor::from_data(TensorData::new(uniform, [count]), &gradient.device());
+            let uniform =
+                Tensor::from_data(TensorData::new(uniform, [count]), (&gradient.device(), gradient.dtype()));
             let keep = keep_probability(gradient.clone(), opposed);
             kept += keep.clone().greater(uniform.clone()).int().sum().into_scalar::<i64>();
             all += count;
