@@ -6,6 +6,7 @@ mod adapters;
 mod bench;
 mod cache;
 mod data;
+mod devices;
 mod documents;
 mod encoders;
 mod errors;

@@ -62,3 +62,19 @@ fn every_backend_takes_the_same_steps() {
         }
     }
 }
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn a_device_that_runs_out_of_memory_says_so() {
+    use burn::tensor::Tensor;
+    use regulus_trainer::device::{DeviceFailure, guarded};
+
+    // Eight gibibytes in one piece: more than a buffer of Vulkan's may have.
+    const VALUES: usize = 1 << 31;
+    let device = by_name("wgpu").unwrap();
+    let failure =
+        guarded(|| (Tensor::<1>::zeros([VALUES], &device) + 1.0).narrow(0, 0, 1).into_scalar::<f32>())
+            .unwrap_err();
+    assert!(matches!(failure, DeviceFailure::OutOfMemory { .. }), "{failure}");
+    println!("{failure}");
+}

@@ -29,24 +29,27 @@ enum System {
     PromptSrc,
 }
 
-/// Largest distance of a loss and of gradients from f64, relative to the largest magnitude.
+/// Largest distance of a loss and of gradients from f64, relative to the largest magnitude. Found were at most 1.8e-7 and
+/// 5.5e-6, 1.1e-6 and 6.5e-5, 9.1e-4 and 4.0e-2 (TeS: 7.7e-5, 7.3e-5 and 1.5e-1).
 struct Tolerance {
     loss: f64,
     gradients: f64,
 }
 
 const TOLERANCES: [(MatmulPrecision, Tolerance); 3] = [
-    (MatmulPrecision::F32, Tolerance { loss: 1e-5, gradients: 1e-4 }),
-    (MatmulPrecision::Bf16x3, Tolerance { loss: 4e-5, gradients: 3e-4 }),
-    (MatmulPrecision::Bf16, Tolerance { loss: 2e-2, gradients: 1e-1 }),
+    (MatmulPrecision::F32, Tolerance { loss: 1e-6, gradients: 5e-5 }),
+    (MatmulPrecision::Bf16x3, Tolerance { loss: 5e-6, gradients: 1.5e-4 }),
+    (MatmulPrecision::Bf16, Tolerance { loss: 5e-3, gradients: 8e-2 }),
 ];
+
+/// TeS divides by the deviation within a small batch, which enlarges roundings.
+const ENLARGED_BY_TES: f64 = 4.0;
 
 /// Gradient dropout compares each entry with a random number: of so many entries, some lie within rounding of it, and
 /// are kept on one side only.
 const UNDECIDED: f64 = 1e-3;
 
 const CLASSES: usize = 5;
-const BATCH: usize = 2;
 
 /// `a photo of a <name>.` for names of one to three words, as ids of OpenAI's tokenizer.
 fn tokens() -> (Vec<Vec<u32>>, Vec<usize>) {
@@ -67,12 +70,23 @@ fn model(format: FloatDType, device: &Device) -> Clip {
     clip.with_parameters(&weights).unwrap()
 }
 
-fn batch(format: FloatDType, device: &Device) -> Batch {
+/// TeS normalises over the batch: with two images all that is left of them is a sign.
+fn images(system: System) -> usize {
+    if system == System::Tes { 6 } else { 2 }
+}
+
+fn batch(images: usize, format: FloatDType, device: &Device) -> Batch {
     let mut stream = Stream::new(3, "full size", 0, 0);
-    let values: Vec<f32> = (0..BATCH * 3 * 224 * 224).map(|_| stream.normal() as f32).collect();
-    let pixels = Tensor::<4>::from_data(TensorData::new(values, [BATCH, 3, 224, 224]), device).cast(format);
-    let labels = Tensor::from_data([1_i64, 4].as_slice(), device);
-    Batch { pixels, labels, indices: (0..BATCH).collect(), epoch: 0, step: 0 }
+    // Each image has a colour of its own: a network with random weights tells noise from noise by rounding only.
+    let colour = |place: usize| (place / (224 * 224)) as f32 * 1.7;
+    let value = |place: usize| 3.0 * colour(place).sin() + stream.normal() as f32;
+    let values: Vec<f32> = (0..images * 3 * 224 * 224).map(value).collect();
+    let pixels = Tensor::<4>::from_data(TensorData::new(values, [images, 3, 224, 224]), device).cast(format);
+    let labels = Tensor::from_data(
+        (0..images as i64).map(|index| index % CLASSES as i64).collect::<Vec<_>>().as_slice(),
+        device,
+    );
+    Batch { pixels, labels, indices: (0..images).collect(), epoch: 0, step: 0 }
 }
 
 fn method(system: System, clip: Clip) -> Box<dyn Method> {
@@ -119,7 +133,8 @@ struct Step {
 fn step(system: System, format: FloatDType, device: &Device) -> Step {
     let method = method(system, model(format, device));
     let parameters = method.parameters().map(|_, leaf| leaf.value.clone().cast(format));
-    let StepOutcome { loss, gradients, .. } = method.step(&parameters, &batch(format, device));
+    let StepOutcome { loss, gradients, .. } =
+        method.step(&parameters, &batch(images(system), format, device));
     let wide = |gradient: Tensor<1>| gradient.into_data().convert::<f64>().try_to_vec().unwrap();
     Step { loss, gradients: gradients.into_iter().map(|(name, gradient)| (name, wide(gradient))).collect() }
 }
@@ -150,8 +165,9 @@ fn distances(system: System, found: &Step, exact: &Step) -> (f64, f64) {
 fn assert_close(what: &str, system: System, found: &Step, exact: &Step, tolerance: &Tolerance) {
     let (loss, gradients) = distances(system, found, exact);
     println!("{system:?} on {what}: loss {loss:.1e}, gradients {gradients:.1e}");
+    let allowed = tolerance.gradients * if system == System::Tes { ENLARGED_BY_TES } else { 1.0 };
     assert!(loss <= tolerance.loss, "{system:?} on {what}: the loss deviates by {loss:.1e}");
-    assert!(gradients <= tolerance.gradients, "{system:?} on {what}: gradients deviate by {gradients:.1e}");
+    assert!(gradients <= allowed, "{system:?} on {what}: gradients deviate by {gradients:.1e}");
 }
 
 fn steps_agree(system: System) {
