@@ -91,7 +91,7 @@ fn batch(images: usize, format: FloatDType, device: &Device) -> Batch {
 
 fn method(system: System, clip: Clip) -> Box<dyn Method> {
     let (rows, names) = tokens();
-    let features = text_features(&clip, &[rows.clone()], Averaging::UnitFirst);
+    let features = text_features(&clip, std::slice::from_ref(&rows), Averaging::UnitFirst);
     let zero_shot = || ZeroShot::new(clip.clone(), features.clone());
     match system {
         System::ProReg => {
