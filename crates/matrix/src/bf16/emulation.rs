@@ -184,8 +184,8 @@ mod tests {
         for case in 0..2000 {
             // Products of numbers around 2^-64 are around the smallest normal number; others are far from it.
             let exponent = if case % 2 == 0 { 60 } else { 100 };
-            let mut member = || (next() % 2) << 15 | (exponent + next() % 8) << 7 | next() % 128;
-            let mut pair = || member() << 16 | member();
+            let mut member = || ((next() % 2) << 15) | ((exponent + next() % 8) << 7) | (next() % 128);
+            let mut pair = || (member() << 16) | member();
             let a = Line(std::array::from_fn(|_| pair()));
             let b: [Line; TILE] = std::array::from_fn(|_| Line(std::array::from_fn(|_| pair())));
             let tile = Tile::of(&b);
