@@ -42,10 +42,16 @@ impl<'a> Cost<'a> {
     }
 
     /// What to say of a run that was started and did not fit: its need, and what would make it smaller.
-    pub fn remedy(&self) -> String {
+    pub fn remedy(&self, device: &Device) -> String {
         let needed = self.memory.total;
-        let found = advice(self.spec, &self.sizes, needed / 2, |_| false);
-        format!("the estimate was about {}; {}", bytes(needed), in_words(found))
+        let supports = |precision: Precision| precision.is_supported_by(device);
+        let estimate = format!("the estimate was about {}", bytes(needed));
+        match advice(self.spec, &self.sizes, needed / 2, supports) {
+            Some(Advice { change, total, .. }) => {
+                format!("{estimate}; {change} needs about {}", bytes(total))
+            }
+            None => format!("{estimate}; use a smaller model"),
+        }
     }
 
     /// Refuses a run that needs more than there is, with what would make it fit.

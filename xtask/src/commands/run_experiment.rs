@@ -45,10 +45,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let experiment = read_experiment(&arguments.spec)?;
     let device = device::by_name(&arguments.device).map_err(Failure::request)?;
     let inputs = Inputs::check(&experiment, &device::kind(&arguments.device)).map_err(Failure::request)?;
-    let on_device = OnDevice::of(&experiment, &inputs, &arguments.device)?;
+    let on_device = OnDevice::of(&experiment, &inputs, &arguments.device, &device)?;
     let inputs = inputs.by_commit(arguments.commit.clone()).rendered_in(arguments.rendered.clone());
-    let materials =
-        inputs.kept_in(image_store()?).load(&experiment, &device, &|_| {}).map_err(Failure::work)?;
+    let inputs = inputs.kept_in(image_store()?);
+    let materials = on_device.work(|| inputs.load(&experiment, &device, &|_| {}).map_err(Failure::work))?;
     let asked = Interruption::listen()?;
     asked.stop_with_parent();
     let stop = || asked.asked();

@@ -73,8 +73,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         cost.check(&device, request.device_name())?;
     }
     let line = cost.line(&device);
-    let on_device = OnDevice::of(&experiment, &inputs, request.device_name())?;
-    let materials = request.load(inputs.by_commit(commit::current()), &experiment, &device)?;
+    let on_device = OnDevice::of(&experiment, &inputs, request.device_name(), &device)?;
+    let inputs = inputs.by_commit(commit::current());
+    let materials = on_device.work(|| request.load(inputs, &experiment, &device))?;
     std::fs::create_dir_all(&arguments.runs)
         .with_context(|| format!("cannot create {}", arguments.runs.display()))
         .map_err(Failure::Request)?;

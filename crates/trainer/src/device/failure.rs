@@ -21,15 +21,16 @@ pub enum DeviceFailure {
     },
 }
 
-/// How backends tell that an allocation failed, in their messages and in the names of their errors.
-const SIGNS: [&str; 7] = [
+/// How backends tell that an allocation failed, in their messages and in the names of their errors, in lower case.
+const SIGNS: [&str; 8] = [
     "out of device memory",
-    "OutOfMemory",
+    "outofmemory",
     "out of memory",
-    "OUT_OF_MEMORY",
+    "out_of_memory",
+    "out_of_device_memory",
     "can't allocate buffer",
-    "BufferTooBig",
-    "Not enough memory",
+    "buffertoobig",
+    "not enough memory",
 ];
 
 /// Runs what a graphics processor computes. A panic becomes a [`DeviceFailure`]; the state that `compute` was changing
@@ -48,11 +49,17 @@ impl DeviceFailure {
     }
 
     fn of_message(message: &str) -> Self {
-        let Some(sign) = SIGNS.iter().find_map(|sign| message.find(sign)) else {
-            let first = message.lines().find(|line| !line.trim().is_empty()).unwrap_or(message);
-            return Self::Broken { message: first.trim().to_owned() };
-        };
-        Self::OutOfMemory { bytes: message.get(sign..).and_then(first_number) }
+        let told = message.lines().map(str::to_ascii_lowercase).find_map(|line| {
+            let place = SIGNS.iter().find_map(|sign| line.find(sign))?;
+            Some(line[place..].to_owned())
+        });
+        match told {
+            Some(told) => Self::OutOfMemory { bytes: first_number(&told) },
+            None => {
+                let first = message.lines().find(|line| !line.trim().is_empty()).unwrap_or(message);
+                Self::Broken { message: first.trim().to_owned() }
+            }
+        }
     }
 }
 
@@ -76,6 +83,8 @@ mod tests {
             ("out of device memory allocating 77 bytes\n0: a_2::b", Some(77)),
             ("can't allocate buffer of size: 12884901888\n", Some(12_884_901_888)),
             ("CUDA_ERROR_OUT_OF_MEMORY", None),
+            ("wgpu error: Out of Memory\n  0: a::b at 17", None),
+            ("Failed: VK_ERROR_OUT_OF_DEVICE_MEMORY", None),
         ] {
             assert_eq!(DeviceFailure::of_message(message), DeviceFailure::OutOfMemory { bytes }, "{message}");
         }

@@ -53,10 +53,11 @@ fn of_backend(backend: Backend) -> Vec<Listed> {
     if !backend.is_compiled_in() {
         return vec![listed(backend.name().to_owned(), State::NotCompiledIn)];
     }
-    let devices = backend.devices();
-    if devices.is_empty() {
-        return vec![listed(backend.name().to_owned(), State::Missing)];
-    }
+    let devices = match guarded(|| backend.devices()) {
+        Ok(devices) if devices.is_empty() => return vec![listed(backend.name().to_owned(), State::Missing)],
+        Ok(devices) => devices,
+        Err(failure) => return vec![listed(backend.name().to_owned(), State::Failing(failure))],
+    };
     let name = |index: usize| match backend.is_processor() {
         true => backend.name().to_owned(),
         false => format!("{}:{index}", backend.name()),
@@ -66,9 +67,9 @@ fn of_backend(backend: Backend) -> Vec<Listed> {
 
 /// The state of a device after a small computation.
 fn tried(backend: Backend, device: &Device) -> State {
-    match guarded(|| computes(device)) {
-        Ok(true) => State::Usable { part: part(backend, device), memory: memory_of(backend, device) },
-        Ok(false) => State::Failing(DeviceFailure::Broken { message: "a small product is wrong".to_owned() }),
+    match guarded(|| computes(device).then(|| (part(backend, device), memory_of(backend, device)))) {
+        Ok(Some((part, memory))) => State::Usable { part, memory },
+        Ok(None) => State::Failing(DeviceFailure::Broken { message: "a small product is wrong".to_owned() }),
         Err(failure) => State::Failing(failure),
     }
 }

@@ -14,7 +14,7 @@ pub struct DeviceMemory {
 }
 
 /// The memory of a device of `backend`; `None` where nobody tells. A processor's is the machine's; of graphics cards,
-/// NVIDIA's driver is asked, and on Linux the files of AMD's. A software renderer computes in the machine's memory.
+/// NVIDIA's driver is asked, and on Linux the files of AMD's, whose small cards also use the machine's memory (GTT). A software renderer computes in the machine's memory.
 pub fn memory_of(backend: Backend, device: &Device) -> Option<DeviceMemory> {
     if backend.is_processor() {
         return machine();
@@ -74,7 +74,11 @@ fn of_amd_below(devices: &std::path::Path, address: &str) -> Option<DeviceMemory
         let text = std::fs::read_to_string(devices.join(address).join(file)).ok()?;
         text.trim().parse::<u64>().ok()
     };
-    let (total, used) = (number("mem_info_vram_total")?, number("mem_info_vram_used")?);
+    let [total, used] = ["total", "used"].map(|what| {
+        let parts = [number(&format!("mem_info_vram_{what}"))?, number(&format!("mem_info_gtt_{what}"))?];
+        Some(parts[0].saturating_add(parts[1]))
+    });
+    let (total, used) = (total?, used?);
     Some(DeviceMemory { total: Some(total), free: total.saturating_sub(used) })
 }
 
@@ -88,10 +92,12 @@ mod tests {
         let card = folder.path().join("0000:07:00.0");
         std::fs::create_dir(&card).unwrap();
         std::fs::write(card.join("mem_info_vram_total"), "8000\n").unwrap();
-        assert_eq!(of_amd_below(folder.path(), "0000:07:00.0"), None);
         std::fs::write(card.join("mem_info_vram_used"), "3000\n").unwrap();
+        std::fs::write(card.join("mem_info_gtt_total"), "500\n").unwrap();
+        assert_eq!(of_amd_below(folder.path(), "0000:07:00.0"), None);
+        std::fs::write(card.join("mem_info_gtt_used"), "100\n").unwrap();
         let found = of_amd_below(folder.path(), "0000:07:00.0");
-        assert_eq!(found, Some(DeviceMemory { total: Some(8000), free: 5000 }));
+        assert_eq!(found, Some(DeviceMemory { total: Some(8500), free: 5400 }));
         assert_eq!(of_amd_below(folder.path(), "0000:08:00.0"), None);
     }
 }

@@ -157,7 +157,7 @@ pub enum RunError {
         path: PathBuf,
     },
     /// The run was asked to stop while another process worked on its folder.
-    #[error("stopped while another process works on {path}; nothing was changed")]
+    #[error("stopped while another process works on {path}; run the same command again to go on")]
     StoppedWaiting {
         /// The folder.
         path: PathBuf,
