@@ -99,10 +99,14 @@ impl Wanted {
         }
     }
 
-    /// Where the model is, if all of it is in the cache.
+    /// Where the model is, if all of it is in the cache. Files of which a SHA-256 is known beforehand, and that neither
+    /// this crate has fetched nor are links of the hub's client, are hashed.
     pub fn cached(&self, settings: &Settings) -> Option<PathBuf> {
         match &self.place {
-            Place::Hub { repository, pins } => Snapshot::new(settings, repository, pins).cached().ok(),
+            Place::Hub { repository, pins } => {
+                let watch = Watch { stop: &|| false, tell: &mut |_| {} };
+                Snapshot::new(settings, repository, pins).cached(&watch).ok()
+            }
             Place::File { model, file, url, published } => {
                 PlainFile { settings, model, file, url, published: *published }.cached()
             }

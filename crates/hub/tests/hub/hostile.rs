@@ -5,7 +5,7 @@ use std::fs;
 use regulus_hub::{Entry, FetchError, Source, Use, Wanted};
 use serde_json::json;
 
-use crate::home::{Home, bytes, model, serving, wanted};
+use crate::home::{Home, NOBODY, bytes, model, serving, wanted};
 use crate::mock::repository::{COMMIT, Repository};
 use crate::mock::server::{Answer, Server};
 
@@ -151,4 +151,46 @@ fn a_repository_without_weights_is_told() {
     let server = serving(&Repository::default().with("config.json", "{}"));
     let message = Home::of(&server).failure();
     assert!(message.contains("org/model@main") && message.contains("pytorch_model.bin"), "{message}");
+}
+
+/// What another program left: plain files, and nothing of ours.
+fn as_plain_files(home: &Home, weights: &[u8]) {
+    fs::create_dir_all(home.snapshot()).unwrap();
+    fs::write(home.snapshot().join("config.json"), "{}").unwrap();
+    fs::write(home.snapshot().join("model.safetensors"), weights).unwrap();
+}
+
+#[test]
+fn a_plain_file_with_a_published_hash_is_hashed() {
+    let right: &'static str = Box::leak(model().blob("model.safetensors").into_boxed_str());
+    let wanted = pinned(Box::leak(Box::new([("model.safetensors", right)])));
+    let home = Home::new(NOBODY).offline();
+    let mut contents = bytes(300_000);
+    as_plain_files(&home, &contents);
+    assert_eq!(wanted.cached(&home.settings), Some(home.snapshot()));
+    assert_eq!(home.fetch_told(&wanted).0.unwrap().path, home.snapshot());
+    contents[7] ^= 1;
+    as_plain_files(&home, &contents);
+    assert_eq!(wanted.cached(&home.settings), None);
+    let message = home.fetch_told(&wanted).0.unwrap_err().to_string();
+    assert!(message.contains(&format!("is not that with SHA-256 {right}")), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn only_a_link_to_the_blob_of_that_hash_is_believed() {
+    let right: &'static str = Box::leak(model().blob("model.safetensors").into_boxed_str());
+    let wanted = pinned(Box::leak(Box::new([("model.safetensors", right)])));
+    let home = Home::new(NOBODY).offline();
+    as_plain_files(&home, b"");
+    let linked = home.snapshot().join("model.safetensors");
+    let link_to = |target: &std::path::Path| {
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::write(target, "not hashed").unwrap();
+        fs::remove_file(&linked).unwrap();
+        std::os::unix::fs::symlink(target, &linked).unwrap();
+        wanted.cached(&home.settings).is_some()
+    };
+    assert!(!link_to(&home.path().join("elsewhere").join(right)));
+    assert!(link_to(&home.blob(&model(), "model.safetensors")));
 }
