@@ -126,22 +126,21 @@ impl Transfer<'_> {
             partial: path.with_added_extension("incomplete"),
             size: Some(remote.size),
         };
-        let before = size(&download.partial).unwrap_or(0);
-        download.complete(watch)?;
-        let digests = Digests::of(&download.partial, Some(&remote.contents), watch)?;
-        if let Some(found) = digests.other_than(&remote.contents) {
+        let ((), downloaded) = download.verified(watch, |watch| {
+            let digests = Digests::of(&download.partial, Some(&remote.contents), watch)?;
+            let Some(found) = digests.other_than(&remote.contents) else { return Ok(()) };
             remove(&download.partial)?;
-            return Err(FetchError::WrongHash {
+            Err(FetchError::WrongHash {
                 file: name.to_owned(),
-                url: download.url,
+                url: download.url.clone(),
                 kind: remote.contents.kind(),
                 expected: remote.blob().to_owned(),
                 found,
-            });
-        }
+            })
+        })?;
         fs::rename(&download.partial, &path).at(&path)?;
         (watch.tell)(Event::Finished { file: name, bytes: remote.size });
-        Ok(remote.size.saturating_sub(before))
+        Ok(downloaded)
     }
 
     fn url(&self, path: &str) -> Result<Address, FetchError> {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::home::{Home, NOBODY, bytes, model, serving, wanted};
 use crate::mock::repository::{COMMIT, Repository};
-use crate::mock::server::{Answer, Server};
+use crate::mock::server::{Answer, Seen, Server};
 
 /// A server whose file of this name has other contents than it announces.
 fn lying(name: &'static str) -> Server {
@@ -46,14 +46,41 @@ fn wrong_contents_are_removed_and_both_hashes_told() {
 }
 
 #[test]
-fn a_wrong_part_is_found_out_at_the_end() {
-    let server = serving(&model());
-    let home = Home::of(&server);
+fn a_wrong_part_is_found_out_at_the_end_and_replaced() {
+    // A whole file of wrong contents needs no request to be found out.
+    for (part, asked) in [(14, vec![Some(14), None]), (300_000, vec![None])] {
+        let server = serving(&model());
+        let home = Home::of(&server);
+        let small = home.fetch_told(&wanted("org/model")).0.unwrap().downloaded - 300_000;
+        fs::remove_dir_all(home.model()).unwrap();
+        leave_wrong_part(&home, part);
+        let before = server.seen_for("/model.safetensors").len();
+        let (fetched, told) = home.fetch_told(&wanted("org/model"));
+        let continued = if part < 300_000 { 300_000 - part as u64 } else { 0 };
+        assert_eq!(fetched.unwrap().downloaded, small + continued + 300_000);
+        assert!(told.notices[0].contains("of something else"), "{told:?}");
+        let ranges: Vec<_> = server.seen_for("/model.safetensors").iter().map(Seen::from).collect();
+        assert_eq!(ranges[before..], asked);
+        assert_eq!(fs::read(home.snapshot().join("model.safetensors")).unwrap(), bytes(300_000));
+    }
+}
+
+/// What an earlier run left, of other weights.
+fn leave_wrong_part(home: &Home, bytes: usize) {
     let partial = home.partial(&model(), "model.safetensors");
     fs::create_dir_all(partial.parent().unwrap()).unwrap();
-    fs::write(&partial, b"something else").unwrap();
+    fs::write(&partial, vec![b'x'; bytes]).unwrap();
+}
+
+#[test]
+fn a_wrong_part_excuses_wrong_contents_once() {
+    let server = lying("model.safetensors");
+    let home = Home::of(&server);
+    leave_wrong_part(&home, 14);
     assert!(matches!(home.try_fetch().unwrap_err(), FetchError::WrongHash { .. }));
-    home.fetch();
+    let ranges: Vec<_> = server.seen_for("/model.safetensors").iter().map(Seen::from).collect();
+    assert_eq!(ranges, [Some(14), None]);
+    assert!(!home.partial(&model(), "model.safetensors").exists());
 }
 
 #[test]
