@@ -242,10 +242,11 @@ impl Contents {
     }
 
     /// Reads all of a body that has at most `most` bytes.
-    pub(crate) fn all(mut self, most: usize) -> Result<Vec<u8>, FetchError> {
+    pub(crate) fn all(mut self, most: usize, watch: &Watch<'_>) -> Result<Vec<u8>, FetchError> {
         let mut all = Vec::new();
         let mut buffer = vec![0; 1 << 14];
         loop {
+            watch.check(None)?;
             let amount = self.next(&mut buffer)?;
             if amount == 0 {
                 return Ok(all);
