@@ -29,5 +29,5 @@ pub use error::FetchError;
 pub use fetch::{Fetched, Wanted};
 pub use repository::Repository;
 pub use settings::{Patience, Settings};
-pub use token::{NoToken, Token};
+pub use token::{NoToken, Token, TokenSource};
 pub use watch::{Event, Watch};

@@ -58,7 +58,7 @@ impl PlainFile<'_> {
             self.accept(&path, &url, watch)?;
             return Ok(Fetched::cached(path));
         }
-        let client = Client::new(self.settings);
+        let client = Client::of_others(self.settings);
         let partial = path.with_added_extension("incomplete");
         let download = Download { client: &client, url, of_hub: false, name: self.file, partial, size: None };
         let (bytes, downloaded) = download.verified(watch, |watch| {

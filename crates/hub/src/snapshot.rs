@@ -44,7 +44,7 @@ impl<'a> Snapshot<'a> {
         {
             return Ok(Fetched::cached(self.folder.snapshot(commit)));
         }
-        let client = Client::new(self.settings);
+        let client = Client::of_hub(self.settings)?;
         match listing::ask(&client, self.settings, self.repository, watch) {
             Ok(listing) => {
                 let transfer = Transfer {
