@@ -85,7 +85,7 @@ impl Settings {
             ),
         };
         let endpoint = variables.text("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned());
-        let endpoint = Address::parse(&endpoint).map_err(|reason| FetchError::Setting {
+        let endpoint = Address::parse_base(&endpoint).map_err(|reason| FetchError::Setting {
             variable: "HF_ENDPOINT".into(),
             reason: reason.into(),
         })?;
@@ -224,9 +224,13 @@ mod tests {
 
     #[test]
     fn wrong_values_are_told_without_being_repeated() {
-        for (variable, value) in
-            [("HF_TOKEN", "hf_sec ret"), ("HF_ENDPOINT", "https://me:secret@hub.example")]
-        {
+        let cases = [
+            ("HF_TOKEN", "hf_sec ret"),
+            ("HF_ENDPOINT", "https://me:secret@hub.example"),
+            ("HF_ENDPOINT", "https://hub.example/?key=secret"),
+            ("HF_ENDPOINT", "https://hub.example#secret"),
+        ];
+        for (variable, value) in cases {
             let read = settings(&[("HOME", "/u"), (variable, value)], None);
             let error = read.and_then(|settings| settings.token.token()).unwrap_err();
             let told = format!("{error} {error:?}");
