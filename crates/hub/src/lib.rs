@@ -11,6 +11,7 @@ mod error;
 mod fetch;
 mod listing;
 mod lock;
+mod pins;
 mod plain;
 mod record;
 mod repository;

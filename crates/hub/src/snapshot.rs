@@ -9,6 +9,7 @@ use crate::digest::Digests;
 use crate::error::FetchError;
 use crate::fetch::Fetched;
 use crate::listing;
+use crate::pins::Pins;
 use crate::record::{self, SnapshotRecord};
 use crate::repository::Repository;
 use crate::selection::{self, select};
@@ -21,16 +22,12 @@ pub(crate) struct Snapshot<'a> {
     settings: &'a Settings,
     repository: &'a Repository,
     /// Files whose SHA-256 is known beforehand.
-    pins: &'a [(&'a str, &'a str)],
+    pins: Pins,
     folder: RepositoryFolder,
 }
 
 impl<'a> Snapshot<'a> {
-    pub(crate) fn new(
-        settings: &'a Settings,
-        repository: &'a Repository,
-        pins: &'a [(&'a str, &'a str)],
-    ) -> Self {
+    pub(crate) fn new(settings: &'a Settings, repository: &'a Repository, pins: Pins) -> Self {
         Self { settings, repository, pins, folder: RepositoryFolder::new(&settings.hub, repository) }
     }
 
@@ -102,7 +99,10 @@ impl<'a> Snapshot<'a> {
         Some(match missing {
             Some((name, _)) => Err(format!("{name} is missing or damaged in {}", snapshot.display())),
             None => {
-                self.check_pins(|name, sha256| record.files.get(name).is_none_or(|file| file.blob == sha256))
+                let absent = |name: &str| size(&snapshot.join(name)).is_none();
+                self.check_pins(commit, |name, sha256| {
+                    record.files.get(name).map_or_else(|| absent(name), |file| file.blob == sha256)
+                })
             }
         })
     }
@@ -112,7 +112,7 @@ impl<'a> Snapshot<'a> {
         let snapshot = self.folder.snapshot(commit);
         let is_there = |name: &str| size(&snapshot.join(name)).is_some();
         let missing = |what: &str| format!("{what} missing in {}", snapshot.display());
-        let selection = select(is_there).ok_or_else(|| missing("weights are"))?;
+        let selection = select(Pins::NONE, is_there).ok_or_else(|| missing("weights are"))?;
         if !is_there("config.json") && !is_there("open_clip_config.json") {
             return Err(missing("config.json is"));
         }
@@ -122,7 +122,7 @@ impl<'a> Snapshot<'a> {
                 return Err(missing(&format!("{shard} is")));
             }
         }
-        self.check_pins(|name, sha256| {
+        self.check_pins(commit, |name, sha256| {
             !is_there(name) || self.has_contents(&snapshot.join(name), sha256, watch)
         })
     }
@@ -134,9 +134,15 @@ impl<'a> Snapshot<'a> {
         is_blob || Digests::of(path, None, watch).is_ok_and(|digests| digests.sha256 == sha256)
     }
 
+    /// The model is read from weights with a known SHA-256 if there are such.
     /// Every file with a known SHA-256 has to be `right` in the judgement of the caller, who is told name and hash.
-    fn check_pins(&self, right: impl Fn(&str, &str) -> bool) -> Result<(), String> {
-        match self.pins.iter().find(|(name, sha256)| !right(name, sha256)) {
+    fn check_pins(&self, commit: &str, right: impl Fn(&str, &str) -> bool) -> Result<(), String> {
+        let snapshot = self.folder.snapshot(commit);
+        if let Some(foreign) = self.pins.foreign_in(&snapshot) {
+            let pinned = self.pins.names().join(", ");
+            return Err(format!("{} has the weights {foreign} in the place of {pinned}", snapshot.display()));
+        }
+        match self.pins.0.iter().find(|(name, sha256)| !right(name, sha256)) {
             Some((name, sha256)) => Err(format!("{name} in the cache is not that with SHA-256 {sha256}")),
             None => Ok(()),
         }

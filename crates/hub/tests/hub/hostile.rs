@@ -206,8 +206,7 @@ fn a_plain_file_with_a_published_hash_is_hashed() {
 #[cfg(unix)]
 #[test]
 fn only_a_link_to_the_blob_of_that_hash_is_believed() {
-    let right: &'static str = Box::leak(model().blob("model.safetensors").into_boxed_str());
-    let wanted = pinned(Box::leak(Box::new([("model.safetensors", right)])));
+    let (right, wanted) = (model().blob("model.safetensors"), pinned_rightly("model.safetensors"));
     let home = Home::new(NOBODY).offline();
     as_plain_files(&home, b"");
     let linked = home.snapshot().join("model.safetensors");
@@ -218,6 +217,48 @@ fn only_a_link_to_the_blob_of_that_hash_is_believed() {
         std::os::unix::fs::symlink(target, &linked).unwrap();
         wanted.cached(&home.settings).is_some()
     };
-    assert!(!link_to(&home.path().join("elsewhere").join(right)));
+    assert!(!link_to(&home.path().join("elsewhere").join(&right)));
     assert!(link_to(&home.blob(&model(), "model.safetensors")));
+}
+
+/// [`pinned`], with the right hash of a file of [`model`].
+fn pinned_rightly(name: &'static str) -> Wanted {
+    pinned(Box::leak(Box::new([(name, &*model().blob(name).leak())])))
+}
+
+#[test]
+fn pinned_weights_are_fetched_and_no_others() {
+    let server = serving(&model());
+    let home = Home::of(&server);
+    let path = home.fetch_told(&pinned_rightly("pytorch_model.bin")).0.unwrap().path;
+    assert!(path.join("pytorch_model.bin").exists() && !path.join("model.safetensors").exists());
+    assert!(server.seen_for("/model.safetensors").is_empty());
+}
+
+#[test]
+fn other_weights_in_the_place_of_pinned_ones_are_refused() {
+    let wanted = pinned_rightly("pytorch_model.bin");
+    let mirror =
+        serving(&Repository::default().with("config.json", "{}").with("model.safetensors", bytes(2000)));
+    let home = Home::of(&mirror);
+    let error = home.fetch_told(&wanted).0.unwrap_err();
+    assert!(matches!(error, FetchError::Unpinned { .. }), "{error}");
+    for part in [&mirror.url(), "the weights model.safetensors", "is of pytorch_model.bin"] {
+        assert!(error.to_string().contains(part), "`{part}` is not in: {error}");
+    }
+    assert!(mirror.seen().len() == 1 && !home.model().exists(), "nothing is downloaded");
+}
+
+#[test]
+fn nor_are_they_read_from_the_cache() {
+    let wanted = pinned_rightly("pytorch_model.bin");
+    let server = serving(&model());
+    let home = Home::of(&server);
+    home.fetch();
+    assert_eq!(wanted.cached(&home.settings), None);
+    let error = home.fetch_told(&wanted).0.unwrap_err().to_string();
+    let folder = home.snapshot().display().to_string();
+    assert!(error.contains(&folder) && error.contains("have to be removed first"), "{error}");
+    let message = home.offline().fetch_told(&wanted).0.unwrap_err().to_string();
+    assert!(message.contains("model.safetensors in the place of pytorch_model.bin"), "{message}");
 }
