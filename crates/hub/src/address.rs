@@ -54,6 +54,17 @@ impl Address {
         Ok(Self(Arc::new(Parts { path: scheme.len() + authority.len(), text, origin })))
     }
 
+    /// Reads an address below which others are: it has neither a query nor a fragment.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that do not repeat it.
+    pub(crate) fn parse_base(text: &str) -> Result<Self, &'static str> {
+        if text.contains(['?', '#']) {
+            return Err("it holds a ? or a #, after which no path can be added");
+        }
+        Self::parse(text)
+    }
+
     /// The address of `path` below this one; both are plain, `path` is made of checked names.
     pub(crate) fn below(&self, path: &str) -> Result<Self, &'static str> {
         Self::parse(&format!("{}/{path}", self.0.text.trim_end_matches('/')))
@@ -113,6 +124,16 @@ mod tests {
         let signed = address("https://cdn.example/file?Signature=secret");
         assert_eq!(signed.in_full(), "https://cdn.example/file?Signature=secret");
         assert_eq!(format!("{signed} {signed:?}"), "https://cdn.example/file https://cdn.example/file");
+    }
+
+    #[test]
+    fn a_base_has_neither_query_nor_fragment() {
+        assert!(Address::parse_base("https://hub.example/mirror/").is_ok());
+        for text in ["https://hub.example?x=secret", "https://hub.example/a#secret", "https://hub.example/?"]
+        {
+            let reason = Address::parse_base(text).unwrap_err();
+            assert!(reason.contains("? or a #") && !reason.contains("secret"), "{reason}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use ureq::{Agent, Body, Timeout};
 use crate::address::Address;
 use crate::error::FetchError;
 use crate::settings::Settings;
+use crate::token::Token;
 use crate::watch::Watch;
 
 /// Redirects that are followed for one request.
@@ -18,6 +19,7 @@ const MOST_REDIRECTS: usize = 8;
 pub(crate) struct Client<'a> {
     agent: Agent,
     settings: &'a Settings,
+    token: Option<Token>,
 }
 
 /// What is asked for.
@@ -41,7 +43,20 @@ pub(crate) struct Reply {
 }
 
 impl<'a> Client<'a> {
-    pub(crate) fn new(settings: &'a Settings) -> Self {
+    /// A client of the hub.
+    ///
+    /// # Errors
+    /// Those of a token that cannot be one or be read.
+    pub(crate) fn of_hub(settings: &'a Settings) -> Result<Self, FetchError> {
+        Ok(Self::new(settings, settings.token.token()?))
+    }
+
+    /// A client of others, who see no token.
+    pub(crate) fn of_others(settings: &'a Settings) -> Self {
+        Self::new(settings, None)
+    }
+
+    fn new(settings: &'a Settings, token: Option<Token>) -> Self {
         let patience = settings.patience;
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
@@ -56,7 +71,7 @@ impl<'a> Client<'a> {
         if !settings.proxy {
             config = config.proxy(None);
         }
-        Self { agent: config.build().new_agent(), settings }
+        Self { agent: config.build().new_agent(), settings, token }
     }
 
     /// One request, with its redirects.
@@ -98,7 +113,7 @@ impl<'a> Client<'a> {
 
     fn hop(&self, ask: &Ask<'_>, url: Address) -> Result<Reply, FetchError> {
         let mut request = self.agent.get(url.in_full());
-        let token = self.settings.token.as_ref().filter(|_| self.may_see_token(ask, &url));
+        let token = self.token.as_ref().filter(|_| self.may_see_token(ask, &url));
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, token.header());
         }
@@ -177,7 +192,7 @@ impl<'a> Client<'a> {
                 .into();
         }
         let place = format!("{} while logged in", self.settings.endpoint);
-        match self.settings.token {
+        match self.token {
             None => format!(
                 "the repository is gated or private, or there is none of this name, and no token was sent: accept its \
                  terms on {place}, and set HF_TOKEN to a token of that account"
@@ -242,10 +257,11 @@ impl Contents {
     }
 
     /// Reads all of a body that has at most `most` bytes.
-    pub(crate) fn all(mut self, most: usize) -> Result<Vec<u8>, FetchError> {
+    pub(crate) fn all(mut self, most: usize, watch: &Watch<'_>) -> Result<Vec<u8>, FetchError> {
         let mut all = Vec::new();
         let mut buffer = vec![0; 1 << 14];
         loop {
+            watch.check(None)?;
             let amount = self.next(&mut buffer)?;
             if amount == 0 {
                 return Ok(all);

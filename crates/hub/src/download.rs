@@ -1,11 +1,11 @@
 //! Bringing one file to this disk: in parts if need be, over connections that break.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::address::Address;
-use crate::cache::write_whole;
+use crate::cache::{size, write_whole};
 use crate::client::{Ask, Client, Reply};
 use crate::error::{AtPath, FetchError};
 use crate::space;
@@ -30,14 +30,42 @@ pub(crate) struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Brings all of the file to `partial`. Its contents have yet to be verified.
-    pub(crate) fn complete(&self, watch: &mut Watch<'_>) -> Result<(), FetchError> {
-        self.client.patiently(watch, |watch| self.attempt(watch))
+    /// Brings all of the file to `partial` and verifies it with `accept`, which removes it if its contents are wrong.
+    /// They may be so because of the part that an earlier run has left: then everything is downloaded once more.
+    /// What `accept` says, and the number of bytes that were downloaded.
+    pub(crate) fn verified<T>(
+        &self,
+        watch: &mut Watch<'_>,
+        accept: impl Fn(&mut Watch<'_>) -> Result<T, FetchError>,
+    ) -> Result<(T, u64), FetchError> {
+        let inherited = size(&self.partial).is_some_and(|bytes| bytes > 0);
+        let mut downloaded = self.complete(watch)?;
+        let accepted = match accept(watch) {
+            Err(FetchError::WrongHash { .. }) if inherited => {
+                watch.notice(&format!(
+                    "the part of {} that was there is of something else: once more",
+                    self.name
+                ));
+                downloaded += self.complete(watch)?;
+                accept(watch)?
+            }
+            settled => settled?,
+        };
+        Ok((accepted, downloaded))
     }
 
-    fn attempt(&self, watch: &mut Watch<'_>) -> Result<(), FetchError> {
+    /// Brings all of the file to `partial`; the number of bytes that were downloaded.
+    fn complete(&self, watch: &mut Watch<'_>) -> Result<u64, FetchError> {
+        let mut downloaded = 0;
+        self.client.patiently(watch, |watch| self.attempt(&mut downloaded, watch))?;
+        Ok(downloaded)
+    }
+
+    fn attempt(&self, downloaded: &mut u64, watch: &mut Watch<'_>) -> Result<(), FetchError> {
         watch.check(Some(&self.partial))?;
-        let mut file = File::options().create(true).append(true).open(&self.partial).at(&self.partial)?;
+        let mut options = File::options();
+        let mut file =
+            options.create(true).write(true).truncate(false).open(&self.partial).at(&self.partial)?;
         let etag = self.known_etag();
         let mut have = self.usable(&file, etag.as_deref())?;
         if self.size == Some(have) {
@@ -58,7 +86,9 @@ impl Download<'_> {
         if let (Some(total), Some(folder)) = (total, self.partial.parent()) {
             space::check(folder, total - have)?;
         }
-        self.append(&mut file, reply, have, total, watch)
+        file.seek(SeekFrom::Start(have)).at(&self.partial)?;
+        let mut counted = Counted { file, bytes: downloaded };
+        self.append(&mut counted, reply, have, total, watch)
     }
 
     fn ask(&self, from: u64, etag: Option<&str>) -> Result<Reply, FetchError> {
@@ -107,7 +137,7 @@ impl Download<'_> {
 
     fn append(
         &self,
-        file: &mut File,
+        file: &mut Counted<'_>,
         reply: Reply,
         mut have: u64,
         total: Option<u64>,
@@ -133,14 +163,14 @@ impl Download<'_> {
                 return Err(FetchError::Answer { url: self.url.clone(), reason });
             }
             let left = total.map_or(amount as u64, |total| total - have);
-            file.write_all(&buffer[..amount])
+            file.write(&buffer[..amount])
                 .map_err(|source| FetchError::of_disk(&self.partial, left, source))?;
             have = after;
         }
         if total.is_some_and(|total| have < total) {
             return Err(truncated(have));
         }
-        file.sync_all().map_err(|source| FetchError::of_disk(&self.partial, 0, source))
+        file.file.sync_all().map_err(|source| FetchError::of_disk(&self.partial, 0, source))
     }
 
     fn etag_path(&self) -> PathBuf {
@@ -157,6 +187,20 @@ impl Download<'_> {
     }
 }
 
+/// A file that grows, and how much it does.
+struct Counted<'a> {
+    file: File,
+    bytes: &'a mut u64,
+}
+
+impl Counted<'_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.file.write_all(piece)?;
+        *self.bytes += piece.len() as u64;
+        Ok(())
+    }
+}
+
 /// Whether an answer begins where the partial file ends, and belongs to the same file.
 fn continues(reply: &Reply, have: u64, size: Option<u64>) -> bool {
     let same_size = |full: Option<u64>| size.zip(full).is_none_or(|(size, full)| size == full);
@@ -166,7 +210,7 @@ fn continues(reply: &Reply, have: u64, size: Option<u64>) -> bool {
 /// Removes a file if it is there.
 pub(crate) fn remove(path: &Path) -> Result<(), FetchError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at(path),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at(path),
         _ => Ok(()),
     }
 }

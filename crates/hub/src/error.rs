@@ -175,6 +175,21 @@ pub enum FetchError {
         /// The hash that the hub announces.
         announced: String,
     },
+    /// Weights whose SHA-256 is not known would take the place of those whose SHA-256 is.
+    #[error(
+        "{place} has the weights {file}, and the SHA-256 that is published is of {}; nothing was downloaded. A hub that \
+         lists other weights is not to be trusted, and of a folder other weights have to be removed first; name@main \
+         fetches what the hub has now",
+        pinned.join(", ")
+    )]
+    Unpinned {
+        /// The weights that would be read.
+        file: String,
+        /// The repository or the folder that has them.
+        place: String,
+        /// The weights whose SHA-256 is known.
+        pinned: Vec<&'static str>,
+    },
     /// The connection ended early, several times.
     #[error(
         "{url}: the connection ended early: {} of {} are in {}; run the command again to go on from there",

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::catalogue::{self, Entry, Published, Source, Use};
 use crate::error::FetchError;
+use crate::pins::Pins;
 use crate::plain::PlainFile;
 use crate::repository::Repository;
 use crate::settings::Settings;
@@ -36,7 +37,7 @@ pub struct Wanted {
 
 #[derive(Debug, Clone)]
 enum Place {
-    Hub { repository: Repository, pins: &'static [(&'static str, &'static str)] },
+    Hub { repository: Repository, pins: Pins },
     File { model: &'static str, file: &'static str, url: &'static str, published: Published },
 }
 
@@ -52,15 +53,16 @@ impl Wanted {
             None => (text, None),
         };
         if name.contains('/') {
-            let place = Place::Hub { repository: Repository::parse(text)?, pins: &[] };
+            let place = Place::Hub { repository: Repository::parse(text)?, pins: Pins::NONE };
             return Ok(Self { place, used_as: None });
         }
         let entry = catalogue::find(name).ok_or_else(|| catalogue::unknown(name))?;
         let wanted = Self::of(entry)?;
         match (revision, wanted.place) {
             (None, place) => Ok(Self { place, ..wanted }),
-            (Some(revision), Place::Hub { repository, .. }) => {
-                let place = Place::Hub { repository: repository.at(revision)?, pins: &[] };
+            (Some(revision), Place::Hub { repository, pins }) => {
+                let pins = if repository.revision() == revision { pins } else { Pins::NONE };
+                let place = Place::Hub { repository: repository.at(revision)?, pins };
                 Ok(Self { place, used_as: wanted.used_as })
             }
             (Some(_), Place::File { .. }) => Err(FetchError::BadName {
@@ -77,7 +79,7 @@ impl Wanted {
     pub fn of(entry: &'static Entry) -> Result<Self, FetchError> {
         let place = match &entry.source {
             Source::Hub { repository, commit, sha256 } => {
-                Place::Hub { repository: Repository::parse(repository)?.at(commit)?, pins: sha256 }
+                Place::Hub { repository: Repository::parse(repository)?.at(commit)?, pins: Pins(sha256) }
             }
             Source::File { url, file, published } => {
                 Place::File { model: entry.name, file, url, published: *published }
@@ -92,17 +94,21 @@ impl Wanted {
     /// Every [`FetchError`] but those of names.
     pub fn fetch(&self, settings: &Settings, watch: &mut Watch<'_>) -> Result<Fetched, FetchError> {
         match &self.place {
-            Place::Hub { repository, pins } => Snapshot::new(settings, repository, pins).fetch(watch),
+            Place::Hub { repository, pins } => Snapshot::new(settings, repository, *pins).fetch(watch),
             Place::File { model, file, url, published } => {
                 PlainFile { settings, model, file, url, published: *published }.fetch(watch)
             }
         }
     }
 
-    /// Where the model is, if all of it is in the cache.
+    /// Where the model is, if all of it is in the cache. Files of which a SHA-256 is known beforehand, and that neither
+    /// this crate has fetched nor are links of the hub's client, are hashed.
     pub fn cached(&self, settings: &Settings) -> Option<PathBuf> {
         match &self.place {
-            Place::Hub { repository, pins } => Snapshot::new(settings, repository, pins).cached().ok(),
+            Place::Hub { repository, pins } => {
+                let watch = Watch { stop: &|| false, tell: &mut |_| {} };
+                Snapshot::new(settings, repository, *pins).cached(&watch).ok()
+            }
             Place::File { model, file, url, published } => {
                 PlainFile { settings, model, file, url, published: *published }.cached()
             }
@@ -126,5 +132,23 @@ fn guessed(folder: &Path) -> Option<Use> {
         Some("bert") => Some(Use::Text),
         Some("vit") => Some(Use::Backbone),
         _ => config["architecture"].is_string().then_some(Use::Backbone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_at_its_own_commit_keeps_its_hashes() {
+        let pinned = |text: &str| match Wanted::parse(text).unwrap().place {
+            Place::Hub { pins, .. } => pins.names(),
+            Place::File { .. } => Vec::new(),
+        };
+        let own = "tinyclip-8m@a2a8c6eaa2549ad66eb7c31b85022bf58273a26c";
+        assert_eq!(pinned("tinyclip-8m"), ["model.safetensors"]);
+        assert_eq!(pinned(own), ["model.safetensors"]);
+        assert!(pinned("tinyclip-8m@main").is_empty());
+        assert!(pinned(&own.replace("a2a8", "b2a8")).is_empty());
     }
 }

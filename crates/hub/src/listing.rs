@@ -75,7 +75,7 @@ pub(crate) fn ask(
         .map_err(|reason| FetchError::Setting { variable: "HF_ENDPOINT".into(), reason: reason.into() })?;
     let bytes = client.patiently(watch, |watch| {
         watch.check(None)?;
-        client.get(&Ask { url: &url, of_hub: true, from: 0, etag: None })?.contents().all(MOST_BYTES)
+        client.get(&Ask { url: &url, of_hub: true, from: 0, etag: None })?.contents().all(MOST_BYTES, watch)
     })?;
     let listing = read(&bytes).and_then(|listing| match repository.commit() {
         Some(commit) if commit != listing.commit => {

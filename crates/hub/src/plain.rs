@@ -58,16 +58,16 @@ impl PlainFile<'_> {
             self.accept(&path, &url, watch)?;
             return Ok(Fetched::cached(path));
         }
-        let client = Client::new(self.settings);
+        let client = Client::of_others(self.settings);
         let partial = path.with_added_extension("incomplete");
         let download = Download { client: &client, url, of_hub: false, name: self.file, partial, size: None };
-        let before = size(&download.partial).unwrap_or(0);
-        download.complete(watch)?;
-        download.forget_etag()?;
-        let bytes = self.accept(&download.partial, &download.url, watch)?;
+        let (bytes, downloaded) = download.verified(watch, |watch| {
+            download.forget_etag()?;
+            self.accept(&download.partial, &download.url, watch)
+        })?;
         fs::rename(&download.partial, &path).at(&path)?;
         (watch.tell)(Event::Finished { file: self.file, bytes });
-        Ok(Fetched { path, downloaded: bytes.saturating_sub(before) })
+        Ok(Fetched { path, downloaded })
     }
 
     /// The file, if it is in the cache as it was when it had been verified.

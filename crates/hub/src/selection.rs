@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::error::{AtPath, FetchError};
+use crate::pins::Pins;
 
 /// Configuration, preprocessing and tokenizer: small files, each fetched if it is there.
 const DESCRIPTIONS: [&str; 9] = [
@@ -38,16 +39,21 @@ const MOST_INDEX_BYTES: u64 = 16 << 20;
 pub(crate) struct Selection {
     /// Everything but shards. The weights, or their index, are the last.
     pub(crate) files: Vec<&'static str>,
+    /// The weights, or their index.
+    pub(crate) weights: &'static str,
     /// The index, if there is one: it names further files.
     pub(crate) index: Option<&'static str>,
 }
 
-/// Chooses among files by their names; `None` if there are no weights.
-pub(crate) fn select(is_there: impl Fn(&str) -> bool) -> Option<Selection> {
-    let weights = WEIGHTS.into_iter().find(|name| is_there(name))?;
+/// Chooses among files by their names, first of all weights that are pinned; `None` if there are no weights.
+pub(crate) fn select(pins: Pins, is_there: impl Fn(&str) -> bool) -> Option<Selection> {
+    let first =
+        |allowed: &dyn Fn(&str) -> bool| WEIGHTS.into_iter().find(|name| is_there(name) && allowed(name));
+    let weights = first(&|name| pins.allow(name)).or_else(|| first(&|_| true))?;
     let descriptions = DESCRIPTIONS.into_iter().filter(|name| is_there(name));
     Some(Selection {
         files: descriptions.chain([weights]).collect(),
+        weights,
         index: weights.ends_with(".index.json").then_some(weights),
     })
 }
@@ -86,7 +92,7 @@ mod tests {
     use super::*;
 
     fn chosen(names: &[&str]) -> Option<Selection> {
-        select(|name| names.contains(&name))
+        select(Pins::NONE, |name| names.contains(&name))
     }
 
     #[test]
@@ -100,6 +106,14 @@ mod tests {
             chosen(&["config.json", "flax_model.msgpack", "tf_model.h5", "onnx/model.safetensors"]),
             None
         );
+    }
+
+    #[test]
+    fn pinned_weights_come_first() {
+        let pins = Pins(&[("pytorch_model.bin", "00")]);
+        let chosen = |names: &[&str]| select(pins, |name| names.contains(&name)).unwrap().weights;
+        assert_eq!(chosen(&["model.safetensors", "pytorch_model.bin"]), "pytorch_model.bin");
+        assert_eq!(chosen(&["model.safetensors"]), "model.safetensors");
     }
 
     #[test]
@@ -125,7 +139,10 @@ mod tests {
             "merges.txt",
             "model.safetensors",
         ];
-        assert_eq!(selection, Selection { files: expected.to_vec(), index: None });
+        assert_eq!(
+            selection,
+            Selection { files: expected.to_vec(), weights: "model.safetensors", index: None }
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::error::FetchError;
-use crate::token::{NoToken, Token};
+use crate::token::TokenSource;
 
 /// Everything that a fetch depends on besides what is fetched.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub struct Settings {
     /// Folder of everything else (`HF_ASSETS_CACHE`).
     pub assets: PathBuf,
     /// Sent to the endpoint and nowhere else (`HF_TOKEN`).
-    pub token: Option<Token>,
+    pub token: TokenSource,
     /// Whether nothing may be connected to (`HF_HUB_OFFLINE`).
     pub offline: bool,
     /// Whether a proxy of the environment is used (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, ...).
@@ -76,16 +76,16 @@ impl Settings {
         cache: Option<&Path>,
     ) -> Result<Self, FetchError> {
         let variables = Variables(variable);
-        let home = variables.home()?;
+        let below_home = |name| variables.home().map(|home| home.join(name));
         let (hub, assets) = match cache {
             Some(cache) => (cache.join("hub"), cache.join("assets")),
             None => (
-                variables.path("HF_HUB_CACHE").unwrap_or_else(|| home.join("hub")),
-                variables.path("HF_ASSETS_CACHE").unwrap_or_else(|| home.join("assets")),
+                variables.path("HF_HUB_CACHE").map_or_else(|| below_home("hub"), Ok)?,
+                variables.path("HF_ASSETS_CACHE").map_or_else(|| below_home("assets"), Ok)?,
             ),
         };
         let endpoint = variables.text("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned());
-        let endpoint = Address::parse(&endpoint).map_err(|reason| FetchError::Setting {
+        let endpoint = Address::parse_base(&endpoint).map_err(|reason| FetchError::Setting {
             variable: "HF_ENDPOINT".into(),
             reason: reason.into(),
         })?;
@@ -93,7 +93,7 @@ impl Settings {
             endpoint,
             hub,
             assets,
-            token: variables.token(&home)?,
+            token: variables.token(),
             offline: variables.is_set("HF_HUB_OFFLINE"),
             proxy: true,
             patience: Patience::default(),
@@ -144,30 +144,15 @@ impl Variables<'_> {
             })
     }
 
-    fn token(&self, home: &Path) -> Result<Option<Token>, FetchError> {
+    fn token(&self) -> TokenSource {
         if self.is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
-            return Ok(None);
+            return TokenSource::Nowhere;
         }
-        let bad = |variable: String| {
-            move |NoToken| {
-                FetchError::Setting {
-                variable,
-                reason: "holds something that cannot be a token: white space, control characters or letters beyond \
-                         ASCII"
-                    .into(),
-            }
-            }
-        };
         if let Some(text) = self.text("HF_TOKEN") {
-            return Token::new(&text).map(Some).map_err(bad("HF_TOKEN".into()));
+            return TokenSource::Variable(text);
         }
-        let path = self.path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
-        match std::fs::read_to_string(&path) {
-            Ok(text) if text.trim().is_empty() => Ok(None),
-            Ok(text) => Token::new(&text).map(Some).map_err(bad(path.display().to_string())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(FetchError::Disk { path, source }),
-        }
+        let usual = || self.home().ok().map(|home| home.join("token"));
+        self.path("HF_TOKEN_PATH").or_else(usual).map_or(TokenSource::Nowhere, TokenSource::File)
     }
 }
 
@@ -204,6 +189,15 @@ mod tests {
     }
 
     #[test]
+    fn a_cache_that_is_named_needs_no_home() {
+        let moved = settings(&[], Some(Path::new("/m"))).unwrap();
+        assert_eq!((moved.hub, moved.assets), ("/m/hub".into(), "/m/assets".into()));
+        assert!(moved.token.token().unwrap().is_none());
+        assert!(settings(&[("HF_HUB_CACHE", "/c"), ("HF_ASSETS_CACHE", "/a")], None).is_ok());
+        assert!(settings(&[("HF_HUB_CACHE", "/c")], None).is_err());
+    }
+
+    #[test]
     fn offline_is_said_in_several_ways() {
         let offline = |value| settings(&[("HOME", "/u"), ("HF_HUB_OFFLINE", value)], None).unwrap().offline;
         assert!(["1", "true", "YES", "On"].iter().all(|value| offline(value)));
@@ -216,7 +210,7 @@ mod tests {
         let path = home.path().to_str().unwrap();
         let header = |variables: &[(&str, &str)]| {
             let all: Vec<(&str, &str)> = [("HF_HOME", path)].iter().chain(variables).copied().collect();
-            settings(&all, None).unwrap().token.map(|token| token.header())
+            settings(&all, None).unwrap().token.token().unwrap().map(|token| token.header())
         };
         assert_eq!(header(&[]), None);
         std::fs::write(home.path().join("token"), "hf_file\n").unwrap();
@@ -230,10 +224,15 @@ mod tests {
 
     #[test]
     fn wrong_values_are_told_without_being_repeated() {
-        for (variable, value) in
-            [("HF_TOKEN", "hf_sec ret"), ("HF_ENDPOINT", "https://me:secret@hub.example")]
-        {
-            let error = settings(&[("HOME", "/u"), (variable, value)], None).unwrap_err();
+        let cases = [
+            ("HF_TOKEN", "hf_sec ret"),
+            ("HF_ENDPOINT", "https://me:secret@hub.example"),
+            ("HF_ENDPOINT", "https://hub.example/?key=secret"),
+            ("HF_ENDPOINT", "https://hub.example#secret"),
+        ];
+        for (variable, value) in cases {
+            let read = settings(&[("HOME", "/u"), (variable, value)], None);
+            let error = read.and_then(|settings| settings.token.token()).unwrap_err();
             let told = format!("{error} {error:?}");
             assert!(
                 told.contains(variable) && !told.contains("sec ret") && !told.contains("secret"),

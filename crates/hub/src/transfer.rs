@@ -12,6 +12,7 @@ use crate::error::{AtPath, FetchError};
 use crate::fetch::Fetched;
 use crate::listing::{Listing, Remote};
 use crate::lock;
+use crate::pins::Pins;
 use crate::record::{self, SnapshotRecord};
 use crate::repository::Repository;
 use crate::selection::{self, WEIGHTS, select};
@@ -23,7 +24,7 @@ use crate::watch::{Event, Watch};
 pub(crate) struct Transfer<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) repository: &'a Repository,
-    pub(crate) pins: &'a [(&'a str, &'a str)],
+    pub(crate) pins: Pins,
     pub(crate) folder: &'a RepositoryFolder,
     pub(crate) client: &'a Client<'a>,
     pub(crate) listing: &'a Listing,
@@ -33,9 +34,10 @@ impl Transfer<'_> {
     /// Brings everything that is wanted of the repository into its snapshot.
     pub(crate) fn run(&self, watch: &mut Watch<'_>) -> Result<Fetched, FetchError> {
         let commit = &self.listing.commit;
-        let selection = select(|name| self.listing.files.contains_key(name)).ok_or_else(|| {
+        let selection = select(self.pins, |name| self.listing.files.contains_key(name)).ok_or_else(|| {
             FetchError::NoWeights { what: self.repository.to_string(), looked_for: WEIGHTS.to_vec() }
         })?;
+        self.check_weights(selection.weights)?;
         let mut files = Vec::new();
         for name in selection.files {
             files.push((name.to_owned(), &self.listing.files[name]));
@@ -56,17 +58,31 @@ impl Transfer<'_> {
         Ok(Fetched { path: self.folder.snapshot(commit), downloaded })
     }
 
+    /// Neither the hub nor the folder may offer other weights in the place of pinned ones.
+    fn check_weights(&self, weights: &str) -> Result<(), FetchError> {
+        let unpinned = |file: &str, place: String| {
+            Err(FetchError::Unpinned { file: file.to_owned(), place, pinned: self.pins.names() })
+        };
+        let snapshot = self.folder.snapshot(&self.listing.commit);
+        if !self.pins.allow(weights) {
+            return unpinned(weights, self.url(&self.repository.id())?.to_string());
+        }
+        match self.pins.foreign_in(&snapshot) {
+            Some(foreign) => unpinned(foreign, snapshot.display().to_string()),
+            None => Ok(()),
+        }
+    }
+
     /// Nothing is downloaded whose announced hash is not the published one.
     fn check_pins(&self, files: &[(String, &Remote)]) -> Result<(), FetchError> {
         for (name, remote) in files {
-            let pin = self.pins.iter().find(|(pinned, _)| pinned == name);
-            if let Some((_, sha256)) = pin
-                && remote.contents != Expected::Sha256((*sha256).to_owned())
+            if let Some(sha256) = self.pins.sha256_of(name)
+                && remote.contents != Expected::Sha256(sha256.to_owned())
             {
                 return Err(FetchError::Unexpected {
                     file: name.clone(),
                     url: self.url(&self.repository.id())?,
-                    pinned: (*sha256).to_owned(),
+                    pinned: sha256.to_owned(),
                     announced: remote.blob().to_owned(),
                 });
             }
@@ -126,22 +142,21 @@ impl Transfer<'_> {
             partial: path.with_added_extension("incomplete"),
             size: Some(remote.size),
         };
-        let before = size(&download.partial).unwrap_or(0);
-        download.complete(watch)?;
-        let digests = Digests::of(&download.partial, Some(&remote.contents), watch)?;
-        if let Some(found) = digests.other_than(&remote.contents) {
+        let ((), downloaded) = download.verified(watch, |watch| {
+            let digests = Digests::of(&download.partial, Some(&remote.contents), watch)?;
+            let Some(found) = digests.other_than(&remote.contents) else { return Ok(()) };
             remove(&download.partial)?;
-            return Err(FetchError::WrongHash {
+            Err(FetchError::WrongHash {
                 file: name.to_owned(),
-                url: download.url,
+                url: download.url.clone(),
                 kind: remote.contents.kind(),
                 expected: remote.blob().to_owned(),
                 found,
-            });
-        }
+            })
+        })?;
         fs::rename(&download.partial, &path).at(&path)?;
         (watch.tell)(Event::Finished { file: name, bytes: remote.size });
-        Ok(remote.size.saturating_sub(before))
+        Ok(downloaded)
     }
 
     fn url(&self, path: &str) -> Result<Address, FetchError> {

@@ -75,6 +75,16 @@ fn the_cache_may_be_elsewhere() {
     assert!(std::fs::read_dir(home.path()).unwrap().next().is_none());
 }
 
+/// Puts a blob of this name into the cache and a link to it into a snapshot, as the hub's client does.
+#[cfg(unix)]
+fn link_to_blob(repository: &Path, commit: &str, name: &str, blob: &str) {
+    crate::support::write(&repository.join("blobs").join(blob), b"{}");
+    let snapshot = repository.join("snapshots").join(commit);
+    std::fs::create_dir_all(&snapshot).unwrap();
+    std::os::unix::fs::symlink(Path::new("../../blobs").join(blob), snapshot.join(name)).unwrap();
+}
+
+#[cfg(unix)]
 #[test]
 fn the_list_tells_names_and_what_is_cached() {
     let home = tempfile::tempdir().unwrap();
@@ -86,10 +96,14 @@ fn the_list_tells_names_and_what_is_cached() {
         assert!(!list.contains("yes"), "{list}");
     }
     assert!(std::fs::read_dir(home.path()).unwrap().next().is_none(), "nothing is written");
-    let bert =
-        "hub/models--google-bert--bert-base-uncased/snapshots/86b5e0934494bd15c9632b12f734a8a67f723594";
-    for name in ["config.json", "vocab.txt", "model.safetensors"] {
-        crate::support::write(&home.path().join(bert).join(name), b"{}");
+    let bert = home.path().join("hub/models--google-bert--bert-base-uncased");
+    let (commit, of_braces) =
+        ("86b5e0934494bd15c9632b12f734a8a67f723594", "9e26dfeeb6e641a33dae4961196235bdb965b21b");
+    let published = "68d45e234eb4a928074dfd868cead0219ab85354cc53d20e772753c6bb9169d3";
+    for (name, blob) in
+        [("config.json", of_braces), ("vocab.txt", of_braces), ("model.safetensors", published)]
+    {
+        link_to_blob(&bert, commit, name, blob);
     }
     let list = fetch("http://127.0.0.1:1", home.path(), &[], &["--list"]).with_code(0).stdout;
     let line = list.lines().find(|line| line.contains("bert-base")).unwrap();
@@ -97,6 +111,12 @@ fn the_list_tells_names_and_what_is_cached() {
     let offline =
         fetch("http://127.0.0.1:1", home.path(), &[("HF_HUB_OFFLINE", "1")], &["bert-base"]).with_code(0);
     assert!(offline.stdout.contains("method.text={ bert = "), "{}", offline.stdout);
+
+    let weights = bert.join("snapshots").join(commit).join("model.safetensors");
+    std::fs::remove_file(&weights).unwrap();
+    crate::support::write(&weights, b"{}");
+    let list = fetch("http://127.0.0.1:1", home.path(), &[], &["--list"]).with_code(0).stdout;
+    assert!(!list.contains("yes"), "a plain file has other contents: {list}");
 }
 
 #[test]

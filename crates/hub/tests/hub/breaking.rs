@@ -217,6 +217,16 @@ fn an_interrupted_download_is_kept() {
 }
 
 #[test]
+fn an_interruption_ends_the_list_of_files() {
+    let listing = " ".repeat(1 << 20);
+    let server = Server::start(move |_| Answer::new(200, listing.clone()));
+    let stop = || !server.seen().is_empty();
+    let mut watch = Watch { stop: &stop, tell: &mut |_| {} };
+    let error = wanted("org/model").fetch(&Home::of(&server).settings, &mut watch).unwrap_err();
+    assert!(error.is_stop(), "the list is not read to its end, which is no list: {error}");
+}
+
+#[test]
 fn an_interruption_ends_a_pause() {
     let server = Server::start(|_| Answer::new(503, ""));
     let mut home = Home::of(&server);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Mutex;
 
-use regulus_hub::{Entry, FetchError, Published, Source, Use, Wanted};
+use regulus_hub::{Entry, FetchError, Published, Source, TokenSource, Use, Wanted};
 use serde_json::Value;
 
 use crate::home::{Home, bytes};
@@ -46,6 +46,15 @@ fn a_file_is_verified_and_cached_and_sees_no_token() {
     let offline = home.offline();
     assert_eq!(offline.fetch_told(&wanted).0.unwrap().path, fetched.path);
     assert_eq!(wanted.cached(&offline.settings), Some(fetched.path));
+}
+
+#[test]
+fn a_file_needs_no_token() {
+    let server = serving();
+    let mut home = Home::of(&server);
+    home.settings.token = TokenSource::Variable("not a token".into());
+    let wanted = file(&server, Published::Sha256(SHA256_OF_BYTES));
+    assert_eq!(home.fetch_told(&wanted).0.unwrap().downloaded, 50_000);
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use regulus_hub::{Address, Event, FetchError, Fetched, Patience, Settings, Token, Wanted, Watch};
+use regulus_hub::{
+    Address, Event, FetchError, Fetched, Patience, Settings, Token, TokenSource, Wanted, Watch,
+};
 
 use crate::mock::repository::{COMMIT, Repository};
 use crate::mock::server::Server;
@@ -36,7 +38,7 @@ impl Home {
             endpoint: Address::parse(endpoint).unwrap(),
             hub: folder.path().join("hub"),
             assets: folder.path().join("assets"),
-            token: None,
+            token: TokenSource::Nowhere,
             offline: false,
             proxy: false,
             patience,
@@ -49,7 +51,7 @@ impl Home {
     }
 
     pub fn with_token(mut self) -> Self {
-        self.settings.token = Some(Token::new(TOKEN).unwrap());
+        self.settings.token = TokenSource::Given(Token::new(TOKEN).unwrap());
         self
     }
 

@@ -1,6 +1,9 @@
 //! Answers that refuse, and to whom the token goes.
 
-use crate::home::{Home, NOBODY, TOKEN, model};
+use regulus_hub::TokenSource;
+
+use crate::home::{Home, NOBODY, TOKEN, model, serving, wanted};
+use crate::mock::repository::COMMIT;
 use crate::mock::server::{Answer, Server};
 
 #[test]
@@ -11,6 +14,27 @@ fn the_token_goes_to_the_hub() {
         _ => Answer::new(401, ""),
     });
     Home::of(&server).with_token().fetch();
+}
+
+#[test]
+fn a_token_that_is_none_disturbs_only_who_asks_the_hub() {
+    let server = serving(&model());
+    let mut home = Home::of(&server);
+    let file = home.path().join("token");
+    std::fs::write(&file, "hf_a hf_b").unwrap();
+    for source in [TokenSource::File(file), TokenSource::Variable("hf_a hf_b".into())] {
+        home.settings.token = source;
+        let error = home.try_fetch().unwrap_err();
+        assert!(error.is_of_request() && !error.to_string().contains("hf_a"), "{error}");
+    }
+    assert!(server.seen().is_empty() && !home.settings.hub.exists(), "nothing is asked or written");
+    let bad = std::mem::replace(&mut home.settings.token, TokenSource::Nowhere);
+    let path = home.fetch().path;
+    home.settings.token = bad;
+    let commit = wanted(&format!("org/model@{COMMIT}"));
+    assert_eq!(commit.cached(&home.settings).as_ref(), Some(&path));
+    assert_eq!(home.fetch_told(&commit).0.unwrap().path, path);
+    assert_eq!(home.offline().fetch().path, path);
 }
 
 #[test]
