@@ -198,7 +198,12 @@ fn an_interrupted_download_is_kept() {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let kept = || {
         let entries = std::fs::read_dir(&blobs).ok()?.map(|entry| entry.unwrap());
-        let partial = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "incomplete"));
+        // Only weights have a name of 64 digits; other files may be whole before the signal arrives.
+        let partial = entries.filter(|entry| {
+            let path = entry.path();
+            let of_weights = path.file_stem().is_some_and(|name| name.len() == 64);
+            of_weights && path.extension().is_some_and(|end| end == "incomplete")
+        });
         partial.map(|entry| entry.metadata().unwrap().len()).next().filter(|bytes| *bytes > 0)
     };
     while kept().is_none() {
