@@ -15,6 +15,10 @@ use crate::{AttentionMask, Normalised, Packing};
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     let [batch, tokens, width] = x.dims();
     let [out, _] = weight.dims();
+    if batch * tokens == 0 {
+        // Burn's ndarray divides by the number of products.
+        return Tensor::zeros([batch, tokens, out], (&x.device(), x.dtype()));
+    }
     let product = x.reshape([batch * tokens, width]).matmul(weight.transpose());
     let rows = match bias {
         Some(bias) => product + bias.unsqueeze(),
