@@ -30,7 +30,7 @@ enum System {
 }
 
 /// Largest distance of a loss and of gradients from f64, relative to the largest magnitude. Found were at most 1.8e-7 and
-/// 5.5e-6, 1.1e-6 and 6.5e-5, 9.1e-4 and 4.0e-2 (TeS: 7.7e-5, 7.3e-5 and 1.5e-1).
+/// 5.8e-6, 1.1e-6 and 6.5e-5, 9.1e-4 and 4.0e-2 (gradients of TeS: 1.4e-4, 7.3e-5 and 1.5e-1).
 struct Tolerance {
     loss: f64,
     gradients: f64,
@@ -176,12 +176,6 @@ fn steps_agree(system: System) {
         let found = multiplying_in(*matmul, || step(system, FloatDType::F32, &Device::flex()));
         assert_close(&format!("flex in {matmul}"), system, &found, &exact, tolerance);
     }
-    #[cfg(feature = "ndarray")]
-    {
-        let device = regulus_trainer::device::by_name("ndarray").unwrap();
-        let found = step(system, FloatDType::F32, &device);
-        assert_close("ndarray", system, &found, &exact, &TOLERANCES[0].1);
-    }
 }
 
 #[test]
@@ -202,4 +196,15 @@ fn steps_of_r_mt_agree_with_f64() {
 #[test]
 fn steps_of_promptsrc_agree_with_f64() {
     steps_agree(System::PromptSrc);
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn steps_on_ndarray_agree_with_f64() {
+    let device = regulus_trainer::device::by_name("ndarray").unwrap();
+    for system in [System::ProReg, System::Tes, System::RMt, System::PromptSrc] {
+        let exact = step(system, FloatDType::F64, &Device::flex());
+        let found = step(system, FloatDType::F32, &device);
+        assert_close("ndarray", system, &found, &exact, &TOLERANCES[0].1);
+    }
 }
