@@ -17,8 +17,11 @@ use cubecl_environment::bytes::{AccessError, AccessPolicy, AllocationController,
 /// Fewer values than this are left to the allocator.
 const WORTH_KEEPING: usize = 1 << 14;
 
-/// The part of what was used at one time that may be kept beyond it.
+/// The part of what was used at one time that may be kept beyond it,
 const SPARE: usize = 4;
+
+/// and the most values that may: 256 MiB.
+const MOST_SPARE: usize = 1 << 26;
 
 static POOL: Mutex<Pool> = Mutex::new(Pool::new());
 
@@ -47,7 +50,8 @@ impl Pool {
         });
         self.used_values += values.as_ref().map_or(length, Vec::len);
         self.most_used = self.most_used.max(self.used_values);
-        while self.free_values + self.used_values > self.most_used + self.most_used / SPARE {
+        let spare = (self.most_used / SPARE).min(MOST_SPARE);
+        while self.free_values + self.used_values > self.most_used + spare {
             let Some(oldest) = self.free.pop_front() else { break };
             self.free_values -= oldest.len();
         }

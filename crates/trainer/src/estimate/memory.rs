@@ -28,8 +28,11 @@ pub struct MemoryEstimate {
 const PROGRAM: f64 = 30.0 * 1024.0 * 1024.0;
 /// Bytes of the tokenizer for each token that it knows.
 const PER_TOKEN: f64 = 512.0;
-/// Share of what is allocated and freed again that is lost between allocations of different sizes.
-const GAPS: f64 = 0.1;
+/// Share of what is allocated and freed again that is lost between allocations of different sizes, or kept for others.
+const GAPS: f64 = 0.125;
+/// Of the class texts that are computed some at a time, what is there of all: their features, those as they are put
+/// together or normalised, and their gradient.
+const FEATURES_OF_PARTS: f64 = 3.0;
 /// What two graphs of one computation hold, by what one holds: while the second is made, results of the first that it
 /// has not taken yet are there besides.
 const SHARED_BY_TWO: f64 = 1.75;
@@ -208,7 +211,16 @@ impl<'a> Run<'a> {
             ("trained parameters", trained),
             ("memory of the optimiser", self.optimiser()),
             ("frozen features and logits", kept),
+            ("words of the class texts", self.words()),
         ]
+    }
+
+    /// The words of all class texts, which prompt learning looks up once, and those of a forward pass with learned
+    /// vectors among them.
+    fn words(&self) -> f64 {
+        let texts = self.sizes.classes as f64 + self.classes_at_once;
+        let texts = if self.demand.text.any { texts } else { 0.0 };
+        texts * self.text_tokens() * self.text.width * F32
     }
 
     /// The optimiser's memory, and the sum over epochs that an aggregation holds in f64.
@@ -257,7 +269,10 @@ impl<'a> Run<'a> {
         // A frozen tower that has to look at changed images, before or beside the others.
         let looks = (demand.teacher || demand.frozen_images) && !self.keeps_frozen();
         let frozen = if looks { batch * encoder.alive(0.0, *numbers) } else { 0.0 };
+        let classes = if self.takes_classes_in_parts() { self.sizes.classes as f64 } else { 0.0 };
+        let features = FEATURES_OF_PARTS * classes * self.sizes.clip.embed_dim as f64 * F32;
         2.0 * batch * encoder.pixels()
+            + features
             + shared * (batch * of_image + of_texts)
             + demand.kept_of_parameters * F32
             + backward.max(frozen)

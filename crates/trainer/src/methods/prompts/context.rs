@@ -89,8 +89,8 @@ impl Part for ContextPrompts {
 }
 
 impl Prompts for ContextPrompts {
-    fn texts(&self, parameters: &Parameters) -> EmbeddedTexts {
-        self.texts_of(parameters, 0..self.prompts.classes())
+    fn classes(&self) -> usize {
+        self.prompts.classes()
     }
 
     fn texts_of(&self, parameters: &Parameters, classes: Range<usize>) -> EmbeddedTexts {

@@ -20,12 +20,15 @@ use crate::zero_shot::FROZEN_TEXTS;
 
 /// A form of prompts: vectors that enter the towers' layers as a [`Part`], and class texts that make room for them.
 pub trait Prompts: Part {
-    /// The class texts, one per class.
-    fn texts(&self, parameters: &Parameters) -> EmbeddedTexts;
+    /// Number of classes.
+    fn classes(&self) -> usize;
 
-    /// The texts of a range of the classes.
-    fn texts_of(&self, parameters: &Parameters, classes: Range<usize>) -> EmbeddedTexts {
-        self.texts(parameters).part(classes)
+    /// The texts of a range of the classes, one per class.
+    fn texts_of(&self, parameters: &Parameters, classes: Range<usize>) -> EmbeddedTexts;
+
+    /// The texts of all classes.
+    fn texts(&self, parameters: &Parameters) -> EmbeddedTexts {
+        self.texts_of(parameters, 0..self.classes())
     }
 }
 
@@ -60,7 +63,7 @@ impl PromptLearning {
     pub fn of(clip: Clip, prompts: Arc<dyn Prompts>, regulariser: PromptRegulariser) -> Self {
         let start = prompts.parameters();
         let scale = clip.logit_scale(&Injection::none()).into_scalar::<f64>().exp();
-        let (classes, fixed) = (prompts.texts(&start).count(), !prompts.reaches_texts());
+        let (classes, fixed) = (prompts.classes(), !prompts.reaches_texts());
         let frozen_images = FrozenImages::new(clip.clone());
         let learning = Self {
             clip,
