@@ -95,7 +95,7 @@ fn measure(shape: &Shape, rounds: usize) {
     }
     let (a, b) = (view(&a, shape.transposed.0), view(&b, shape.transposed.1));
     let mut result = vec![0.0; shape.rows * shape.columns];
-    let packed = WAYS.map(|(_, precision, kernels, _)| Packed::with_kernels(b, None, precision, kernels));
+    let packed = WAYS.map(|(_, precision, kernels, _)| Packed::with_kernels(b, precision, kernels));
     let mut times = WAYS.map(|_| Vec::new());
     for _ in 0..=rounds {
         for (way, (_, precision, kernels, packs)) in WAYS.into_iter().enumerate() {

@@ -18,5 +18,5 @@ pub use bf16::amx_available;
 pub use matrix::{Matrix, MatrixMut};
 pub use packed::Packed;
 pub use precision::{ParsePrecisionError, Precision};
-pub use product::{product, product_packed};
+pub use product::{product, product_masked, product_packed};
 pub use settings::{Epilogue, Kernels, Settings, Threads};

@@ -55,6 +55,10 @@ impl<'a> Operand<'a> {
         Self { lanes: matrix.transposed(), keep: Some(keep) }
     }
 
+    pub(crate) fn is_masked(&self) -> bool {
+        self.keep.is_some()
+    }
+
     pub(crate) fn lanes(&self) -> usize {
         self.lanes.rows()
     }

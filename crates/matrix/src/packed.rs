@@ -36,32 +36,12 @@ pub(crate) enum Contents {
 impl Packed {
     /// Packs a matrix.
     pub fn new(matrix: Matrix, precision: Precision) -> Self {
-        Self::with_kernels(matrix, None, precision, Kernels::Native)
+        Self::with_kernels(matrix, precision, Kernels::Native)
     }
 
-    /// Packs a matrix with exact zeros in place of the weights whose bit is not set. The bits follow the rows of
-    /// the matrix as it was before any transposition, 64 to a word, the lowest first, without gaps between rows.
-    ///
-    /// # Panics
-    /// If there are fewer bits than weights.
-    pub fn masked(matrix: Matrix, bits: &[u64], precision: Precision) -> Self {
-        Self::with_kernels(matrix, Some(bits), precision, Kernels::Native)
-    }
-
-    /// Packs a matrix, masked or not, for a choice of kernels.
-    ///
-    /// # Panics
-    /// If there are fewer bits than weights.
-    pub fn with_kernels(
-        matrix: Matrix,
-        bits: Option<&[u64]>,
-        precision: Precision,
-        kernels: Kernels,
-    ) -> Self {
-        let operand = match bits {
-            None => Operand::right(matrix),
-            Some(bits) => Operand::masked_right(matrix, bits),
-        };
+    /// Packs a matrix for a choice of kernels.
+    pub fn with_kernels(matrix: Matrix, precision: Precision, kernels: Kernels) -> Self {
+        let operand = Operand::right(matrix);
         let contents = match precision {
             Precision::F32 => Self::f32_contents(matrix, &operand, kernels),
             Precision::Bf16x3 | Precision::Bf16 => {

@@ -17,15 +17,15 @@ fn by_columns(matrix: Matrix) -> Option<bool> {
     }
 }
 
-/// The product of `a` and `b`, whose shapes agree with `out`.
+/// The product of `a` and `b`, whose shapes agree with `out`, with zeros where the mask of `right`, which is `b`, says so.
 ///
 /// The `gemm` crate has several ways to sum, and chooses by strides. So that a packed copy gives the same bits, a
 /// right-hand side that its copy could not resemble is copied here as well.
-pub(crate) fn product(out: MatrixMut, a: Matrix, b: Matrix, settings: &Settings) {
-    if by_columns(b).is_some() {
+pub(crate) fn product(out: MatrixMut, a: Matrix, b: Matrix, right: &Operand, settings: &Settings) {
+    if by_columns(b).is_some() && !right.is_masked() {
         return call(out, a, b, settings);
     }
-    let copy = Values::copy(b, &Operand::right(b), settings.threads);
+    let copy = Values::copy(b, right, settings.threads);
     call(out, a, copy.matrix(), settings);
 }
 

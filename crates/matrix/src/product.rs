@@ -1,4 +1,4 @@
-//! The two entries of the crate: which kernels a product goes to.
+//! The entries of the crate: which kernels a product goes to.
 
 use crate::bf16::Tiles;
 use crate::blocks::{self, Columns};
@@ -14,19 +14,48 @@ use crate::avx512::Avx512;
 ///
 /// # Panics
 /// If the shapes do not agree.
-pub fn product(mut out: MatrixMut, a: Matrix, b: Matrix, precision: Precision, settings: &Settings) {
+pub fn product(out: MatrixMut, a: Matrix, b: Matrix, precision: Precision, settings: &Settings) {
+    of_raw(out, a, b, None, precision, settings);
+}
+
+/// [`product`] with exact zeros in place of the values of `b` whose bit is not set: the masked matrix is nowhere, zeros
+/// are put in where `b` is packed. The bits follow the rows of `b` as it was before any transposition, 64 to a word,
+/// the lowest first, without gaps between rows.
+///
+/// # Panics
+/// If the shapes do not agree, or there are fewer bits than values.
+pub fn product_masked(
+    out: MatrixMut,
+    a: Matrix,
+    b: Matrix,
+    bits: &[u64],
+    precision: Precision,
+    settings: &Settings,
+) {
+    of_raw(out, a, b, Some(bits), precision, settings);
+}
+
+fn of_raw(
+    mut out: MatrixMut,
+    a: Matrix,
+    b: Matrix,
+    bits: Option<&[u64]>,
+    precision: Precision,
+    settings: &Settings,
+) {
     check(&out, a, b.rows(), b.columns());
+    let right = bits.map_or_else(|| Operand::right(b), |bits| Operand::masked_right(b, bits));
     if finished(&mut out, a, settings) {
         return;
     }
-    let (rows, columns) = (Operand::left(a), Columns::Raw(Operand::right(b)));
+    let (rows, columns) = (Operand::left(a), Columns::Raw(right));
     match precision {
         Precision::F32 => {
             #[cfg(target_arch = "x86_64")]
             if let (Kernels::Native, Some(engine)) = (settings.kernels, Avx512::detect()) {
                 return blocks::product(engine, out, &rows, columns, settings);
             }
-            portable::product(out, a, b, settings);
+            portable::product(out, a, b, &right, settings);
         }
         Precision::Bf16x3 | Precision::Bf16 => {
             let engine = Tiles::new(precision == Precision::Bf16x3, settings.kernels);

@@ -48,7 +48,7 @@ proptest! {
         let case = Case::new(shape, a, b, seed);
         for precision in Precision::ALL {
             for kernels in KERNELS {
-                let packed = Packed::with_kernels(case.b(), None, precision, kernels);
+                let packed = Packed::with_kernels(case.b(), precision, kernels);
                 let product = case.product_packed(&packed, &on(kernels));
                 prop_assert_eq!(bits(&product), bits(&case.product(precision, &on(kernels))), "{} {:?}", precision, kernels);
             }
@@ -71,8 +71,7 @@ proptest! {
         for precision in Precision::ALL {
             for kernels in KERNELS {
                 let matrix = b.matrix(&original, shape.2, shape.1);
-                let packed = Packed::with_kernels(matrix, Some(&words), precision, kernels);
-                let product = case.product_packed(&packed, &on(kernels));
+                let product = case.product_masked(matrix, &words, precision, &on(kernels));
                 prop_assert_eq!(bits(&product), bits(&case.product(precision, &on(kernels))), "{} {:?}", precision, kernels);
             }
         }

@@ -1,7 +1,9 @@
 //! Random operands and the product in f64, for all tests.
 
 use proptest::prelude::*;
-use regulus_matrix::{Matrix, MatrixMut, Packed, Precision, Settings, product, product_packed};
+use regulus_matrix::{
+    Matrix, MatrixMut, Packed, Precision, Settings, product, product_masked, product_packed,
+};
 
 /// Values that look random, in [-1, 1).
 pub fn values(count: usize, seed: u64) -> Vec<f32> {
@@ -95,6 +97,17 @@ impl Case {
 
     pub fn product_packed(&self, packed: &Packed, settings: &Settings) -> Vec<f32> {
         self.on_result(|out| product_packed(out, self.a(), packed, settings))
+    }
+
+    /// The product of `a` and those values of `b` whose bits are set.
+    pub fn product_masked(
+        &self,
+        b: Matrix,
+        words: &[u64],
+        precision: Precision,
+        settings: &Settings,
+    ) -> Vec<f32> {
+        self.on_result(|out| product_masked(out, self.a(), b, words, precision, settings))
     }
 
     fn on_result(&self, work: impl FnOnce(MatrixMut)) -> Vec<f32> {

@@ -1,7 +1,9 @@
 //! Operands and results that end where memory ends, or start where it starts: a kernel that reads or writes one
 //! value beyond them ends the process.
 
-use regulus_matrix::{Kernels, MatrixMut, Packed, Precision, Settings, Threads, product, product_packed};
+use regulus_matrix::{
+    Kernels, MatrixMut, Packed, Precision, Settings, Threads, product, product_masked, product_packed,
+};
 
 use crate::operands::{Layout, values};
 
@@ -97,8 +99,9 @@ fn one(shape: (usize, usize, usize), a: Layout, b: Layout, at_end: bool, emulate
             let out = out_pages.values(out_length, at_end);
             out.fill(0.0);
             product(MatrixMut::new(out, rows, columns, stride), a, b, precision, &settings);
-            let packed = Packed::with_kernels(b, Some(&words), precision, kernels);
-            let subtract = Settings { factor: -1.0, ..settings };
+            product_masked(MatrixMut::new(out, rows, columns, stride), a, b, &words, precision, &settings);
+            let packed = Packed::with_kernels(b, precision, kernels);
+            let subtract = Settings { factor: -2.0, ..settings };
             product_packed(MatrixMut::new(out, rows, columns, stride), a, &packed, &subtract);
             for row in out.chunks(stride) {
                 assert!(

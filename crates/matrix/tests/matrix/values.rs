@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use regulus_matrix::{
-    Kernels, Matrix, MatrixMut, Packed, Precision, Settings, Threads, product, product_packed,
+    Kernels, Matrix, MatrixMut, Packed, Precision, Settings, Threads, product, product_masked, product_packed,
 };
 
 use crate::operands::{Case, Layout, layouts, shapes, values};
@@ -102,7 +102,7 @@ fn small_integers_are_exact() {
             product(MatrixMut::new(&mut result, 2, 2, 4), a, b.transposed(), precision, &twice);
             assert_eq!(result, [2.0, 10.0, 7.0, 7.0, 6.0, 22.0]);
             let add = Settings { accumulate: true, ..settings };
-            let packed = Packed::with_kernels(b, None, precision, kernels);
+            let packed = Packed::with_kernels(b, precision, kernels);
             product_packed(MatrixMut::new(&mut result, 2, 2, 4), a, &packed, &add);
             assert_eq!(result, [5.0, 14.0, 7.0, 7.0, 13.0, 30.0]);
         }
@@ -119,11 +119,13 @@ fn a_product_without_terms_is_zero() {
             let mut result = [5.0; 6];
             product(MatrixMut::new(&mut result, 2, 3, 3), a, b, precision, &settings);
             assert_eq!(result, [1.0; 6]);
-            let packed = Packed::with_kernels(b, Some(&[]), precision, kernels);
+            let packed = Packed::with_kernels(b, precision, kernels);
             assert_eq!((packed.bytes(), packed.rows(), packed.columns()), (0, 0, 3));
             let add = Settings { accumulate: true, ..settings };
             product_packed(MatrixMut::new(&mut result, 2, 3, 3), a, &packed, &add);
             assert_eq!(result, [2.0; 6]);
+            product_masked(MatrixMut::new(&mut result, 2, 3, 3), a, b, &[], precision, &add);
+            assert_eq!(result, [3.0; 6]);
             let none = Matrix::new(&[], 0, 4, 4);
             product(MatrixMut::new(&mut [], 0, 0, 0), none, none.transposed(), precision, &settings);
         }
