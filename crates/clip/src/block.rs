@@ -9,8 +9,7 @@ use crate::precision::Precision;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use regulus_kernels::{
-    AttentionMask, Packing, add_linear, attention, gelu_erf, gelu_tanh, layer_norm, linear, packed_attention,
-    quick_gelu,
+    AttentionMask, Packing, attention, gelu_erf, gelu_tanh, layer_norm, packed_attention, quick_gelu,
 };
 
 /// Where a block normalises.
@@ -85,16 +84,12 @@ impl Linear {
     }
 
     pub(crate) fn forward(&self, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
-        let bias = scope.weight("bias", &self.bias);
-        let output = linear(x.clone(), scope.weight("weight", &self.weight), Some(bias));
-        scope.with_branch("weight", x, output)
+        scope.linear("weight", &self.weight, scope.weight("bias", &self.bias), x, None)
     }
 
     /// The sum of `residual` and what [`Self::forward`] makes of `x`.
     fn add(&self, residual: Tensor<3>, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
-        let bias = scope.weight("bias", &self.bias);
-        let sum = add_linear(residual, x.clone(), scope.weight("weight", &self.weight), bias);
-        scope.with_branch("weight", x, sum)
+        scope.linear("weight", &self.weight, scope.weight("bias", &self.bias), x, Some(residual))
     }
 }
 
@@ -124,10 +119,8 @@ impl Attention {
 
     /// What the output projection reads: the values that each position attends to.
     fn mixed(&self, x: Tensor<3>, scope: &Scope<'_>, packing: Option<&Packing>) -> Tensor<3> {
-        let weight = scope.weight("in_proj_weight", &self.in_proj_weight);
         let bias = scope.weight("in_proj_bias", &self.in_proj_bias);
-        let projected = linear(x.clone(), weight, Some(bias));
-        let qkv = scope.with_branch("in_proj_weight", x, projected);
+        let qkv = scope.linear("in_proj_weight", &self.in_proj_weight, bias, x, None);
         match packing {
             Some(packing) => packed_attention(qkv, self.heads, packing),
             None => attention(qkv, self.heads, self.mask),

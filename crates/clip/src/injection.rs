@@ -9,6 +9,7 @@ use crate::precision::Precision;
 use crate::prompts::DeepPrompts;
 use burn::module::Param;
 use burn::tensor::Tensor;
+use regulus_kernels::{MaskedWeight, add_linear, linear, masked_linear};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,13 @@ pub trait WeightChange: Send + Sync {
     /// - `shape`: the shape of the weight in the model, in PyTorch's layout (`[out, in]`)
     /// - output: as `base`
     fn apply(&self, base: Tensor<1>, shape: &[usize]) -> Tensor<1>;
+
+    /// The mask `[shape[0] * shape[1] * ...]` and its threshold, if setting entries to 0 whose mask is not above it is
+    /// all that the change does. Then the linear maps of transformer blocks apply it as they multiply, without making the
+    /// changed weight; [`Self::apply`] has to say the same.
+    fn mask(&self) -> Option<(Tensor<1>, f64)> {
+        None
+    }
 }
 
 /// A second way around a linear map, whose output is added to the map's: what cannot be written as a change of the
@@ -236,25 +244,62 @@ impl<'a> Scope<'a> {
         self.precision.beside(self.stored(name, param))
     }
 
-    /// `output` of the linear map with the weight `name` of this place, and what its branches make of `input`.
-    pub(crate) fn with_branch(&self, name: &str, input: Tensor<3>, output: Tensor<3>) -> Tensor<3> {
-        let Some(prefix) = &self.prefix else { return output };
-        let branches = self.injection.branches.get(&format!("{prefix}{name}")).into_iter().flatten();
+    /// `x` through the linear map with the weight `name` of this place and its branches, plus `residual` if there is one.
+    ///
+    /// # Shapes
+    /// - `param`: `[out, in]`
+    /// - `bias`: `[out]`
+    /// - `x`: `[batch, positions, in]`
+    /// - `residual` and output: `[batch, positions, out]`
+    pub(crate) fn linear(
+        &self,
+        name: &str,
+        param: &Param<Tensor<2>>,
+        bias: Tensor<1>,
+        x: Tensor<3>,
+        residual: Option<Tensor<3>>,
+    ) -> Tensor<3> {
+        let path = self.prefix.as_ref().map(|prefix| format!("{prefix}{name}"));
+        let (path, input) = (path.as_deref(), x.clone());
+        let output = match (path.and_then(|path| self.masked(path, param)), residual) {
+            (Some(masked), residual) => masked_linear(x, masked, bias, residual),
+            (None, Some(residual)) => add_linear(residual, x, self.weight(name, param), bias),
+            (None, None) => linear(x, self.weight(name, param), Some(bias)),
+        };
+        let branches = path.and_then(|path| self.injection.branches.get(path)).into_iter().flatten();
         branches.fold(output, |output, branch| {
             let added = branch.output(self.precision.leave(input.clone()));
             output + self.precision.enter(added)
         })
     }
 
+    /// The weight at `path` with its changes applied but the last, which is a mask; `None` if it is not, or if products
+    /// are not in the format of the weights.
+    fn masked(&self, path: &str, param: &Param<Tensor<2>>) -> Option<MaskedWeight> {
+        let (last, before) = self.injection.changes.get(path)?.split_last()?;
+        let (mask, threshold) = last.mask().filter(|_| self.precision == Precision::F32)?;
+        let base = param.val();
+        let shape = base.dims();
+        let weight = applied(before, base);
+        Some(MaskedWeight { weight, mask: mask.reshape(shape), threshold })
+    }
+
     fn stored<const D: usize>(&self, name: &str, param: &Param<Tensor<D>>) -> Tensor<D> {
         let base = param.val();
-        let Some(changes) =
-            self.prefix.as_ref().and_then(|prefix| self.injection.changes.get(&format!("{prefix}{name}")))
-        else {
-            return base;
-        };
-        let shape = base.dims();
-        let flat = base.reshape([shape.iter().product::<usize>()]);
-        changes.iter().fold(flat, |weight, change| change.apply(weight, &shape)).reshape(shape)
+        let path = self.prefix.as_ref().map(|prefix| format!("{prefix}{name}"));
+        match path.and_then(|path| self.injection.changes.get(&path)) {
+            Some(changes) => applied(changes, base),
+            None => base,
+        }
     }
+}
+
+/// A weight after these changes.
+fn applied<const D: usize>(changes: &[Arc<dyn WeightChange>], weight: Tensor<D>) -> Tensor<D> {
+    if changes.is_empty() {
+        return weight;
+    }
+    let shape = weight.dims();
+    let flat = weight.reshape([shape.iter().product::<usize>()]);
+    changes.iter().fold(flat, |weight, change| change.apply(weight, &shape)).reshape(shape)
 }

@@ -34,7 +34,7 @@ pub use convolution::{Normalised, add_relu, batch_norm, conv2d, relu};
 pub use double::computes_in_f64;
 pub use layer_norm::layer_norm;
 pub use linear::{add_linear, linear};
-pub use masked::masked_weight;
+pub use masked::{MaskedWeight, masked_linear, masked_weight};
 pub use packed::{Packing, packed_attention};
 pub use products::multiplying_in;
 pub use regulus_matrix::{Precision as MatmulPrecision, amx_available};

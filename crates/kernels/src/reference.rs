@@ -9,7 +9,7 @@ use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData, activation,
 
 use burn::tensor::ops::ConvOptions;
 
-use crate::{AttentionMask, Normalised, Packing};
+use crate::{AttentionMask, MaskedWeight, Normalised, Packing};
 
 /// `x weightᵀ + bias`; see [`crate::linear`].
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
@@ -132,6 +132,22 @@ pub fn packed_attention(qkv: Tensor<3>, heads: usize, packing: &Packing) -> Tens
 pub fn masked_weight(weight: Tensor<1>, mask: Tensor<1>, threshold: f64) -> Tensor<1> {
     let on = mask.clone().greater_elem(threshold).cast(FloatDType::from(mask.dtype()));
     (on + (mask.clone() - mask.detach())) * weight
+}
+
+/// A linear layer of a masked weight; see [`crate::masked_linear`].
+pub fn masked_linear(
+    x: Tensor<3>,
+    masked: MaskedWeight,
+    bias: Tensor<1>,
+    residual: Option<Tensor<3>>,
+) -> Tensor<3> {
+    let [out, width] = masked.weight.dims();
+    let [weight, mask] = [masked.weight, masked.mask].map(|values| values.reshape([out * width]));
+    let output = linear(x, masked_weight(weight, mask, masked.threshold).reshape([out, width]), Some(bias));
+    match residual {
+        Some(residual) => residual + output,
+        None => output,
+    }
 }
 
 /// A square convolution; see [`crate::conv2d`].

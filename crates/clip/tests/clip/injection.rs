@@ -2,7 +2,7 @@
 
 use crate::common::{devices, small_config, small_pixels, small_texts, values};
 use burn::tensor::{Device, Tensor};
-use regulus_clip::{Clip, Injection, NamedParameter, ParameterFault, Part, WeightChange};
+use regulus_clip::{Branch, Clip, Injection, NamedParameter, ParameterFault, Part, Precision, WeightChange};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -73,6 +73,78 @@ fn changes_of_one_weight_are_applied_in_order() {
         let base = clip.parameters(Part::All).into_iter().find(|named| named.path == path).unwrap().value;
         let once = Injection::none().replace(path, base * 2.0 + 0.5);
         assert_eq!(values(&logits(&clip, &stacked, &device)), values(&logits(&clip, &once, &device)));
+    }
+}
+
+/// Keeps the entries whose mask is above 0.
+struct Keep {
+    mask: Tensor<1>,
+    /// Whether whoever multiplies may know of the mask.
+    tells: bool,
+}
+
+impl WeightChange for Keep {
+    fn apply(&self, base: Tensor<1>, _shape: &[usize]) -> Tensor<1> {
+        regulus_kernels::masked_weight(base, self.mask.clone(), 0.0)
+    }
+
+    fn mask(&self) -> Option<(Tensor<1>, f64)> {
+        self.tells.then(|| (self.mask.clone(), 0.0))
+    }
+}
+
+/// The sum of its inputs, for every output.
+struct SumOf(usize);
+
+impl Branch for SumOf {
+    fn output(&self, input: Tensor<3>) -> Tensor<3> {
+        input.sum_dim(2).repeat_dim(2, self.0)
+    }
+}
+
+/// The loss and the gradients of masks on these weights, alone or between other changes and branches.
+fn under_masks(clip: &Clip, weights: &[NamedParameter], tells: bool, others: bool) -> Vec<Vec<f32>> {
+    let (mut injection, mut masks) = (Injection::none(), Vec::new());
+    for NamedParameter { path, value, shape, .. } in weights {
+        let mask = (value.clone() + 0.005).autodiff().require_grad();
+        if others {
+            injection = injection.change(path, Arc::new(Add(0.01)));
+        }
+        injection = injection.change(path, Arc::new(Keep { mask: mask.clone(), tells }));
+        if others {
+            injection = injection.branch(path, Arc::new(SumOf(shape[0])));
+        }
+        if others && path.ends_with("c_fc.weight") {
+            injection = injection.change(path, Arc::new(Add(-0.02)));
+        }
+        masks.push(mask);
+    }
+    let loss = loss(clip, &injection, &clip.device());
+    let gradients = loss.backward();
+    let of_masks = masks.iter().map(|mask| values(&mask.grad(&gradients).unwrap()));
+    [values(&loss)].into_iter().chain(of_masks).collect()
+}
+
+#[test]
+fn masks_that_are_applied_in_products_give_what_masked_weights_give() {
+    for device in devices() {
+        let formats = [Precision::F32, Precision::Bf16];
+        for format in formats.into_iter().filter(|format| format.is_supported_by(&device)) {
+            let clip = Clip::init(&small_config(), 2, &device).unwrap().computing_in(format);
+            let linear_maps = ["in_proj_weight", "out_proj.weight", "c_fc.weight", "c_proj.weight"];
+            let parameters = clip.parameters(Part::All).into_iter();
+            let weights: Vec<NamedParameter> =
+                parameters.filter(|named| linear_maps.iter().any(|map| named.path.ends_with(map))).collect();
+            assert!(weights.len() >= 16, "{}", weights.len());
+            for others in [false, true] {
+                let [told, untold] = [true, false].map(|tells| under_masks(&clip, &weights, tells, others));
+                for (told, untold) in told.iter().zip(&untold) {
+                    let apart = told.iter().zip(untold).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                    let largest = untold.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
+                    assert!(largest > 0.0 && apart <= 1e-5 * largest, "{format:?}, {others}: {apart}");
+                }
+            }
+        }
     }
 }
 

@@ -1,15 +1,14 @@
 //! Linear layers as one matrix product per result, with the bias as the product's starting value.
 
-use std::sync::Arc;
-
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
-use regulus_matrix::{Kernels, Matrix, MatrixMut, Packed, Precision, Settings, product, product_packed};
+use regulus_matrix::{
+    Epilogue, Kernels, Matrix, MatrixMut, Precision, Settings, product, product_masked, product_packed,
+};
 
 use super::frozen::{self, Side};
 use super::memory::Buffer;
-use super::multiply::{How, Multiply};
 use super::{Operation, tensor};
 use crate::parallel;
 use crate::simd::simd;
@@ -31,17 +30,24 @@ pub(crate) struct Linear {
 /// Weight and input: each is kept only for the gradient of the other.
 #[derive(Debug, Clone)]
 pub(crate) struct Saved {
-    weight: Option<FlexTensor>,
+    pub(super) weight: Option<FlexTensor>,
     x: Option<FlexTensor>,
     dims: [usize; 3],
-    out: usize,
+    pub(super) out: usize,
+}
+
+impl Saved {
+    /// Features of the input.
+    pub(super) fn width(&self) -> usize {
+        self.dims[2]
+    }
 }
 
 impl Operation<2> for Linear {
     type Saved = Saved;
 
     fn forward(self, [x, weight]: [FlexTensor; 2], tracked: [bool; 2]) -> (FlexTensor, Saved) {
-        self.apply(x, weight, [None, None], tracked)
+        self.apply(x, weight, None, [None, None], tracked)
     }
 
     fn backward(self, saved: Saved, gradient: FlexTensor, tracked: [bool; 2]) -> [Option<FlexTensor>; 2] {
@@ -54,14 +60,13 @@ impl Operation<3> for Linear {
 
     fn forward(self, inputs: [FlexTensor; 3], tracked: [bool; 3]) -> (FlexTensor, Saved) {
         let ([x, weight, bias], [x_tracked, weight_tracked, _]) = (inputs, tracked);
-        self.apply(x, weight, [Some(bias), None], [x_tracked, weight_tracked])
+        self.apply(x, weight, None, [Some(bias), None], [x_tracked, weight_tracked])
     }
 
     fn backward(self, saved: Saved, gradient: FlexTensor, tracked: [bool; 3]) -> [Option<FlexTensor>; 3] {
         let [x_tracked, weight_tracked, bias_tracked] = tracked;
         let [x, weight] = self.gradients(&saved, &gradient, [x_tracked, weight_tracked]);
-        let bias = bias_tracked.then(|| tensor(column_sums(gradient.storage(), saved.out), [saved.out]));
-        [x, weight, bias]
+        [x, weight, bias_tracked.then(|| column_sums(&gradient, saved.out))]
     }
 }
 
@@ -70,7 +75,7 @@ impl Operation<4> for Linear {
 
     fn forward(self, inputs: [FlexTensor; 4], tracked: [bool; 4]) -> (FlexTensor, Saved) {
         let ([x, weight, bias, residual], [x_tracked, weight_tracked, ..]) = (inputs, tracked);
-        self.apply(x, weight, [Some(bias), Some(residual)], [x_tracked, weight_tracked])
+        self.apply(x, weight, None, [Some(bias), Some(residual)], [x_tracked, weight_tracked])
     }
 
     fn backward(self, saved: Saved, gradient: FlexTensor, tracked: [bool; 4]) -> [Option<FlexTensor>; 4] {
@@ -82,11 +87,13 @@ impl Operation<4> for Linear {
 }
 
 impl Linear {
-    /// The product, to which the bias is added first and then the residual.
-    fn apply(
+    /// The product with those entries of the weight whose bits are set, or all, to which the bias is added first and
+    /// then the residual.
+    pub(super) fn apply(
         self,
         x: FlexTensor,
         weight: FlexTensor,
+        bits: Option<&[u64]>,
         [bias, residual]: [Option<FlexTensor>; 2],
         [x_tracked, weight_tracked]: [bool; 2],
     ) -> (FlexTensor, Saved) {
@@ -108,69 +115,105 @@ impl Linear {
         let mut result = Buffer::of(rows * out);
         let target = MatrixMut::new(&mut result, rows, out, out);
         let x_matrix = Matrix::new(x.storage(), rows, width, width);
-        match self.frozen(&weight, [out, width], Side::Transposed, weight_tracked) {
-            Some(packed) => product_packed(target, x_matrix, &packed, &settings),
-            None => {
-                let weight = Matrix::new(weight.storage(), out, width, width).transposed();
-                product(target, x_matrix, weight, self.precision, &settings);
-            }
-        }
+        let operand = Right { weight: &weight, bits, side: Side::Transposed, changes: weight_tracked };
+        self.multiply(target, x_matrix, operand, [out, width], &settings);
         let result = result.into_tensor([batch, tokens, out]);
         (result, Saved { weight: x_tracked.then_some(weight), x: weight_tracked.then_some(x), dims, out })
     }
 
     /// `dx = g weight` and `dweight = gᵀ x`, where tracked.
     fn gradients(self, saved: &Saved, gradient: &FlexTensor, tracked: [bool; 2]) -> [Option<FlexTensor>; 2] {
-        let [batch, tokens, width] = saved.dims;
-        let (rows, out) = (batch * tokens, saved.out);
+        let [x_tracked, weight_tracked] = tracked;
+        let x = x_tracked.then(|| self.gradient_of_x(saved, None, gradient, weight_tracked)).flatten();
+        [x, weight_tracked.then(|| self.gradient_of_weight(saved, gradient, None)).flatten()]
+    }
+
+    /// `g weight`, with those entries of the weight whose bits are set, or all. `changes` if the weight is trained.
+    pub(super) fn gradient_of_x(
+        self,
+        saved: &Saved,
+        bits: Option<&[u64]>,
+        gradient: &FlexTensor,
+        changes: bool,
+    ) -> Option<FlexTensor> {
+        let ([batch, tokens, width], out) = (saved.dims, saved.out);
+        let rows = batch * tokens;
+        let weight = saved.weight.as_ref()?;
+        let mut result = Buffer::of(rows * width);
+        let target = MatrixMut::new(&mut result, rows, width, width);
+        let operand = Right { weight, bits, side: Side::Stored, changes };
+        let settings = Settings { kernels: self.kernels(rows), ..Settings::default() };
         let gradient = Matrix::new(gradient.storage(), rows, out, out);
-        let how = How::pooled(self.precision).by(self.kernels(rows));
-        let x = saved.weight.as_ref().filter(|_| tracked[0]).map(|weight| {
-            let mut result = Buffer::of(rows * width);
-            let target = MatrixMut::new(&mut result, rows, width, width);
-            match self.frozen(weight, [out, width], Side::Stored, tracked[1]) {
-                Some(packed) => product_packed(target, gradient, &packed, &Settings::default()),
-                None => {
-                    let weight = Matrix::new(weight.storage(), out, width, width);
-                    target.set_product(gradient, weight, 1.0, how);
-                }
-            }
-            result.into_tensor([batch, tokens, width])
-        });
-        let weight = saved.x.as_ref().filter(|_| tracked[1]).map(|x| {
-            let mut result = Buffer::of(out * width);
-            let x = Matrix::new(x.storage(), rows, width, width);
-            MatrixMut::new(&mut result, out, width, width).set_product(gradient.transposed(), x, 1.0, how);
-            result.into_tensor([out, width])
-        });
-        [x, weight]
+        self.multiply(target, gradient, operand, [out, width], &settings);
+        Some(result.into_tensor([batch, tokens, width]))
+    }
+
+    /// `gᵀ x`, of which `epilogue` makes the gradient.
+    pub(super) fn gradient_of_weight(
+        self,
+        saved: &Saved,
+        gradient: &FlexTensor,
+        epilogue: Option<Epilogue<'_>>,
+    ) -> Option<FlexTensor> {
+        let ([batch, tokens, width], out) = (saved.dims, saved.out);
+        let rows = batch * tokens;
+        let x = Matrix::new(saved.x.as_ref()?.storage(), rows, width, width);
+        let mut result = Buffer::of(out * width);
+        let target = MatrixMut::new(&mut result, out, width, width);
+        let gradient = Matrix::new(gradient.storage(), rows, out, out);
+        let settings = Settings { epilogue, kernels: self.kernels(rows), ..Settings::default() };
+        product(target, gradient.transposed(), x, self.precision, &settings);
+        Some(result.into_tensor([out, width]))
+    }
+
+    /// The product of `left` and a weight of this shape.
+    fn multiply(
+        self,
+        out: MatrixMut,
+        left: Matrix,
+        right: Right<'_>,
+        shape: [usize; 2],
+        settings: &Settings,
+    ) {
+        let Right { weight, bits, side, changes } = right;
+        let lasting = !changes && bits.is_none();
+        if let Some(packed) = lasting.then(|| frozen::packed(weight, shape, side, self.precision)).flatten() {
+            return product_packed(out, left, &packed, settings);
+        }
+        let [rows, columns] = shape;
+        let stored = Matrix::new(weight.storage(), rows, columns, columns);
+        let matrix = if side == Side::Transposed { stored.transposed() } else { stored };
+        match bits {
+            Some(bits) => product_masked(out, left, matrix, bits, self.precision, settings),
+            None => product(out, left, matrix, self.precision, settings),
+        }
     }
 
     fn kernels(self, rows: usize) -> Kernels {
         if self.precision == Precision::F32 && rows < FEW_ROWS { Kernels::Portable } else { Kernels::Native }
     }
-
-    /// The weight as it was packed for an earlier step, if it does not change between steps.
-    fn frozen(
-        self,
-        weight: &FlexTensor,
-        shape: [usize; 2],
-        side: Side,
-        tracked: bool,
-    ) -> Option<Arc<Packed>> {
-        if tracked { None } else { frozen::packed(weight, shape, side, self.precision) }
-    }
 }
 
-/// The sum of all rows of `[rows, columns]`.
-fn column_sums(values: &[f32], columns: usize) -> Vec<f32> {
+/// A weight `[out, in]` on the right of a product.
+struct Right<'a> {
+    weight: &'a FlexTensor,
+    /// Which entries count, if not all do.
+    bits: Option<&'a [u64]>,
+    side: Side,
+    /// Whether it is another one at the next step, so that packing it for later is no use.
+    changes: bool,
+}
+
+/// The sum of all rows of `[.., columns]`.
+pub(super) fn column_sums(values: &FlexTensor, columns: usize) -> FlexTensor {
+    let values: &[f32] = values.storage();
     let chunk = ROWS * columns;
     let mut sums = vec![0.0; values.len().div_ceil(chunk) * columns];
     let tasks = values.chunks(chunk).zip(sums.chunks_mut(columns));
     parallel::run(tasks, || (), |_, (rows, sum)| add_rows(sum, rows));
     let mut total = vec![0.0; columns];
     add_rows(&mut total, &sums);
-    total
+    tensor(total, [columns])
 }
 
 simd! {

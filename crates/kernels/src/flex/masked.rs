@@ -64,6 +64,15 @@ simd! {
 }
 
 simd! {
+    /// Multiplies values by others.
+    pub(super) fn multiply(values: &mut [f32], by: &[f32]) {
+        for (value, &by) in values.iter_mut().zip(by) {
+            *value *= by;
+        }
+    }
+}
+
+simd! {
     fn multiplied(out: &mut [f32], a: &[f32], b: &[f32]) {
         for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
             *out = a * b;

@@ -1,29 +1,23 @@
-//! Products as the operations call them: in which precision, on which threads, by which kernels.
+//! Products as the operations call them: in which precision, and on which threads.
 
-use regulus_matrix::{Kernels, Matrix, MatrixMut, Precision, Settings, Threads, product};
+use regulus_matrix::{Matrix, MatrixMut, Precision, Settings, Threads, product};
 
 /// In which precision and where.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
     precision: Precision,
     threads: Threads,
-    kernels: Kernels,
 }
 
 impl How {
     /// On the calling thread.
     pub(super) fn here(precision: Precision) -> Self {
-        Self { precision, threads: Threads::This, kernels: Kernels::Native }
+        Self { precision, threads: Threads::This }
     }
 
     /// On rayon's current pool.
     pub(super) fn pooled(precision: Precision) -> Self {
-        Self { precision, threads: Threads::Pool, kernels: Kernels::Native }
-    }
-
-    /// The same by other kernels.
-    pub(super) fn by(self, kernels: Kernels) -> Self {
-        Self { kernels, ..self }
+        Self { precision, threads: Threads::Pool }
     }
 }
 
@@ -38,13 +32,13 @@ pub(super) trait Multiply {
 
 impl Multiply for MatrixMut<'_> {
     fn set_product(self, a: Matrix, b: Matrix, factor: f32, how: How) {
-        let How { precision, threads, kernels } = how;
-        product(self, a, b, precision, &Settings { factor, threads, kernels, ..Settings::default() });
+        let How { precision, threads } = how;
+        product(self, a, b, precision, &Settings { factor, threads, ..Settings::default() });
     }
 
     fn add_product(self, a: Matrix, b: Matrix, factor: f32, how: How) {
-        let How { precision, threads, kernels } = how;
-        let settings = Settings { factor, threads, kernels, accumulate: true, ..Settings::default() };
+        let How { precision, threads } = how;
+        let settings = Settings { factor, threads, accumulate: true, ..Settings::default() };
         product(self, a, b, precision, &settings);
     }
 }

@@ -9,6 +9,7 @@ mod exact;
 mod features;
 mod gradients;
 #[cfg(feature = "flex")]
+mod masked;
 mod memory;
 mod packed;
 #[cfg(feature = "flex")]

@@ -1,7 +1,9 @@
 //! The memory of a result has held others before it: nothing of them remains.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use regulus_kernels::{Packing, batch_norm, conv2d, masked_weight, packed_attention, relu};
+use regulus_kernels::{
+    MaskedWeight, Packing, batch_norm, conv2d, masked_linear, masked_weight, packed_attention, relu,
+};
 
 use crate::cases::{Path, all, noise, values};
 
@@ -50,6 +52,14 @@ fn nothing_of_an_earlier_result_remains() {
     });
     again("masked weight", &[LARGE + 3, LARGE + 3], |inputs| {
         differentiated(inputs, |leaves| masked_weight(leaves[0].clone(), leaves[1].clone(), 0.1))
+    });
+    again("masked layer", &[200 * 96, 180 * 96, 180 * 96, 180, 200 * 180], |inputs| {
+        differentiated(inputs, |leaves| {
+            let matrix = |index: usize| leaves[index].clone().reshape([180, 96]);
+            let masked = MaskedWeight { weight: matrix(1), mask: matrix(2), threshold: 0.1 };
+            let residual = leaves[4].clone().reshape([1, 200, 180]);
+            masked_linear(leaves[0].clone().reshape([1, 200, 96]), masked, leaves[3].clone(), Some(residual))
+        })
     });
     for (side, stride, padding) in [(1, 1, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3)] {
         let name = format!("convolution of side {side}, stride {stride}, padding {padding}");

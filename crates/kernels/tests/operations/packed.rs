@@ -1,7 +1,7 @@
-//! Packed texts against each text alone, masked weights against their formula.
+//! Packed texts against each text alone.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use regulus_kernels::{AttentionMask, Packing, attention, masked_weight, packed_attention, reference};
+use regulus_kernels::{AttentionMask, Packing, attention, packed_attention, reference};
 
 use crate::cases::{devices, distance, noise, values};
 
@@ -84,22 +84,6 @@ fn one_text_alone_is_plain_attention() {
     let got = packed_attention(qkv.clone(), HEADS, &Packing::new(4, &[5]));
     let expected = values(attention(qkv, HEADS, AttentionMask::Causal)).into_iter().map(f64::from);
     assert!(distance(&values(got), &expected.collect::<Vec<_>>()) < 1e-5);
-}
-
-#[test]
-fn masked_weights_are_exact_and_their_gradients_pass_straight_through() {
-    for device in devices() {
-        let device = device.autodiff();
-        let (weight, mask) = (tensor([70_001], 1, &device), tensor([70_001], 2, &device));
-        let cotangent = tensor([70_001], 3, &device);
-        let run = |masked: fn(Tensor<1>, Tensor<1>, f64) -> Tensor<1>| {
-            let (weight, mask) = (weight.clone().require_grad(), mask.clone().require_grad());
-            let result = masked(weight.clone(), mask.clone(), 0.25);
-            let gradients = (result.clone() * cotangent.clone()).sum().backward();
-            [result, weight.grad(&gradients).unwrap(), mask.grad(&gradients).unwrap()].map(values)
-        };
-        assert_eq!(run(masked_weight), run(reference::masked_weight));
-    }
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use regulus_kernels::{
-    AttentionMask, attention, computing_anew, computing_once, layer_norm, linear, masked_weight, quick_gelu,
+    AttentionMask, MaskedWeight, attention, computing_anew, computing_once, layer_norm, linear,
+    masked_linear, masked_weight, quick_gelu,
 };
 
 use crate::cases::{devices, noise, values};
@@ -11,13 +12,16 @@ fn tensor<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tens
     Tensor::from_data(TensorData::new(noise(shape.iter().product(), seed), shape), device)
 }
 
-/// A small block with a masked weight; the leaf is the mask.
+/// A small block with masked weights; the leaf is the mask of one, and a part of it that of the other.
 fn block(mask: &Tensor<1>, device: &Device) -> Tensor<3> {
     let (x, weight) = (tensor([2, 5, 6], 1, device), tensor([18 * 6], 2, device));
     let weight = masked_weight(weight, mask.clone(), 0.0).reshape([18, 6]);
     let normed = layer_norm(x.clone(), tensor([6], 3, device), tensor([6], 4, device), 1e-5);
     let mixed = attention(linear(normed, weight, None), 2, AttentionMask::Full);
-    x + quick_gelu(mixed)
+    let weight = tensor([6, 6], 6, device);
+    let mask = mask.clone().narrow(0, 0, 36).reshape([6, 6]);
+    let masked = MaskedWeight { weight, mask, threshold: 0.0 };
+    masked_linear(quick_gelu(mixed), masked, tensor([6], 7, device), Some(x))
 }
 
 /// Gradients of two objectives of the block's result.

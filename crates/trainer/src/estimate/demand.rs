@@ -30,6 +30,9 @@ pub(super) struct Demand {
     pub of_model: f64,
     /// Values of weights that are made anew in each forward pass.
     pub changed: f64,
+    /// Values of weights whose mask is applied as they are multiplied. Predictions make them once, and so do plain
+    /// operations in each forward pass.
+    pub masked: f64,
     /// Values that autodiff keeps of the parameters themselves.
     pub kept_of_parameters: f64,
     /// Whether each image has texts of its own.
@@ -61,7 +64,7 @@ impl Demand {
             for (_, part) in stage.method.parts() {
                 let fixed = towers.demand(part, matches!(stage.method, MethodSpec::Joint(_)));
                 all.fixed += fixed.trained;
-                all.changed += fixed.changed;
+                all.changed += fixed.changed + fixed.masked;
                 all.image_vectors += fixed.image_vectors;
                 all.text_vectors = all.text_vectors.max(fixed.text_vectors);
             }
@@ -80,6 +83,7 @@ impl Demand {
             trained: self.trained + other.trained,
             of_model: self.of_model + other.of_model,
             changed: self.changed + other.changed,
+            masked: self.masked + other.masked,
             kept_of_parameters: self.kept_of_parameters + other.kept_of_parameters,
             texts_per_image: self.texts_per_image || other.texts_per_image,
             own_context: self.own_context || other.own_context,
@@ -227,18 +231,19 @@ impl Model<'_> {
     fn masks(&self, spec: &MaskTuningSpec) -> Demand {
         let (attention, mlp) = (spec.part != MaskPart::Mlp, spec.part != MaskPart::Attention);
         let when = |chosen: bool, entries: f64| if chosen { entries } else { 0.0 };
-        let (image, entries) = match self.encoder.transformer() {
+        let (image, masked, others) = match self.encoder.transformer() {
             Some((blocks, patch)) => {
                 let of_block = when(attention, blocks.attention_weights()) + when(mlp, blocks.mlp_weights());
-                let entries = blocks.layers * of_block + when(spec.conv1, patch * blocks.width);
-                (Tracked { any: true, attention, mlp, ..Tracked::NOTHING }, entries)
+                let tracked = Tracked { any: true, attention, mlp, ..Tracked::NOTHING };
+                (tracked, blocks.layers * of_block, when(spec.conv1, patch * blocks.width))
             }
-            None => (Tracked::ALL, self.encoder.kernels()),
+            None => (Tracked::ALL, 0.0, self.encoder.kernels()),
         };
         let dropout = spec.dropout.is_some();
         // The masked weight, and of a residual network also the kernel that is made of it.
-        let changed = entries + self.encoder.kernels();
-        Demand { image, trained: entries, changed, twice: dropout, teacher: dropout, ..Demand::default() }
+        let changed = others + self.encoder.kernels();
+        let trained = masked + others;
+        Demand { image, trained, changed, masked, twice: dropout, teacher: dropout, ..Demand::default() }
     }
 
     fn low_rank(&self, spec: &LoraSpec) -> Demand {

@@ -157,7 +157,7 @@ impl<'a> Run<'a> {
             vec![("a pass over images without gradients", self.pass_without_gradients())],
             vec![
                 ("activations of a batch", self.activations()),
-                ("weights made anew in each pass", self.demand.changed * self.numbers.bytes),
+                ("weights made anew in each pass", self.weights_made_anew()),
                 ("gradients", self.gradients()),
             ],
             vec![("gradients", self.demand.trained * F32 * if self.demand.twice { 3.0 } else { 1.5 })],
@@ -278,6 +278,11 @@ impl<'a> Run<'a> {
             + backward.max(frozen)
     }
 
+    fn weights_made_anew(&self) -> f64 {
+        let masked = if self.numbers.fused { 0.0 } else { self.demand.masked };
+        (self.demand.changed + masked) * self.numbers.bytes
+    }
+
     /// Gradients that are there while activations are: those of the first of two passes, or those of the layers that the
     /// backward pass has come through, of which half is counted.
     fn gradients(&self) -> f64 {
@@ -300,7 +305,7 @@ impl<'a> Run<'a> {
         });
         let weights = self.spec.ensemble.as_ref().filter(|ensemble| ensemble.space == EnsembleSpace::Weights);
         let mixed = weights.map_or(0.0, |_| self.demand.trained * F32);
-        let changed = self.demand.changed * F32;
+        let changed = (self.demand.changed + self.demand.masked) * F32;
         of_images.max(of_texts).max(bert) + changed + mixed
     }
 }

@@ -29,6 +29,10 @@ impl WeightChange for Masked {
     fn apply(&self, base: Tensor<1>, _shape: &[usize]) -> Tensor<1> {
         masked_weight(base, self.mask.clone(), self.threshold)
     }
+
+    fn mask(&self) -> Option<(Tensor<1>, f64)> {
+        Some((self.mask.clone(), self.threshold))
+    }
 }
 
 impl Masks {
