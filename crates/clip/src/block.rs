@@ -8,9 +8,7 @@ use crate::parameters::vacant;
 use crate::precision::Precision;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use regulus_kernels::{
-    AttentionMask, Packing, attention, gelu_erf, gelu_tanh, layer_norm, packed_attention, quick_gelu,
-};
+use regulus_kernels::{AttentionMask, Gelu, Packing, attention, layer_norm, packed_attention};
 
 /// Where a block normalises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +85,11 @@ impl Linear {
         scope.linear("weight", &self.weight, scope.weight("bias", &self.bias), x, None)
     }
 
+    /// What `gelu` makes of [`Self::forward`].
+    fn activated(&self, x: Tensor<3>, gelu: Gelu, scope: &Scope<'_>) -> Tensor<3> {
+        scope.linear_gelu("weight", &self.weight, scope.weight("bias", &self.bias), x, gelu)
+    }
+
     /// The sum of `residual` and what [`Self::forward`] makes of `x`.
     fn add(&self, residual: Tensor<3>, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
         scope.linear("weight", &self.weight, scope.weight("bias", &self.bias), x, Some(residual))
@@ -152,12 +155,12 @@ impl Mlp {
 
     /// The sum of `residual` and what the perceptron makes of `x`.
     fn add(&self, residual: Tensor<3>, x: Tensor<3>, scope: &Scope<'_>) -> Tensor<3> {
-        let hidden = self.c_fc.forward(x, &scope.enter("c_fc"));
-        let hidden = match self.activation {
-            Activation::QuickGelu => quick_gelu(hidden),
-            Activation::Gelu => gelu_erf(hidden),
-            Activation::GeluTanh => gelu_tanh(hidden),
+        let gelu = match self.activation {
+            Activation::QuickGelu => Gelu::Quick,
+            Activation::Gelu => Gelu::Erf,
+            Activation::GeluTanh => Gelu::Tanh,
         };
+        let hidden = self.c_fc.activated(x, gelu, &scope.enter("c_fc"));
         self.c_proj.add(residual, hidden, &scope.enter("c_proj"))
     }
 }

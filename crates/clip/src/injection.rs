@@ -9,7 +9,7 @@ use crate::precision::Precision;
 use crate::prompts::DeepPrompts;
 use burn::module::Param;
 use burn::tensor::Tensor;
-use regulus_kernels::{MaskedWeight, add_linear, linear, masked_linear};
+use regulus_kernels::{Gelu, MaskedWeight, add_linear, linear, linear_gelu, masked_linear};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -271,6 +271,24 @@ impl<'a> Scope<'a> {
             let added = branch.output(self.precision.leave(input.clone()));
             output + self.precision.enter(added)
         })
+    }
+
+    /// [`Self::linear`] without a residual, and the activation behind it.
+    pub(crate) fn linear_gelu(
+        &self,
+        name: &str,
+        param: &Param<Tensor<2>>,
+        bias: Tensor<1>,
+        x: Tensor<3>,
+        gelu: Gelu,
+    ) -> Tensor<3> {
+        let path = self.prefix.as_ref().map(|prefix| format!("{prefix}{name}"));
+        let is_plain =
+            |path: &String| !self.injection.branches.contains_key(path) && self.masked(path, param).is_none();
+        match path.as_ref().is_none_or(is_plain) {
+            true => linear_gelu(x, self.weight(name, param), bias, gelu),
+            false => gelu.apply(self.linear(name, param, bias, x, None)),
+        }
     }
 
     /// The weight at `path` with its changes applied but the last, which is a mask; `None` if it is not, or if products

@@ -6,6 +6,37 @@ use burn::tensor::Tensor;
 use crate::flex::{self, Activation, Input};
 use crate::reference;
 
+/// A variant of GELU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gelu {
+    /// [`quick_gelu`]
+    Quick,
+    /// [`gelu_erf`]
+    Erf,
+    /// [`gelu_tanh`]
+    Tanh,
+}
+
+impl Gelu {
+    /// Applies it elementwise.
+    pub fn apply(self, x: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Quick => quick_gelu(x),
+            Self::Erf => gelu_erf(x),
+            Self::Tanh => gelu_tanh(x),
+        }
+    }
+
+    #[cfg(feature = "flex")]
+    pub(crate) fn activation(self) -> Activation {
+        match self {
+            Self::Quick => Activation::QuickGelu,
+            Self::Erf => Activation::GeluErf,
+            Self::Tanh => Activation::GeluTanh,
+        }
+    }
+}
+
 /// `x σ(1.702 x)`, elementwise: the activation of OpenAI's CLIP models (`QuickGELU` in `clip/model.py`), the
 /// sigmoid approximation of GELU (Hendrycks and Gimpel 2016, section 2).
 pub fn quick_gelu(x: Tensor<3>) -> Tensor<3> {

@@ -28,12 +28,12 @@ mod simd;
 mod softmax;
 mod updates;
 
-pub use activation::{gelu_erf, gelu_tanh, quick_gelu};
+pub use activation::{Gelu, gelu_erf, gelu_tanh, quick_gelu};
 pub use attention::{AttentionMask, attention};
 pub use convolution::{Normalised, add_relu, batch_norm, conv2d, relu};
 pub use double::computes_in_f64;
 pub use layer_norm::layer_norm;
-pub use linear::{add_linear, linear};
+pub use linear::{add_linear, linear, linear_gelu};
 pub use masked::{MaskedWeight, masked_linear, masked_weight};
 pub use packed::{Packing, packed_attention};
 pub use products::multiplying_in;

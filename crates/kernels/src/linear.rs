@@ -2,8 +2,9 @@
 
 use burn::tensor::Tensor;
 
+use crate::Gelu;
 #[cfg(feature = "flex")]
-use crate::flex::{self, Input, Linear};
+use crate::flex::{self, Input, Linear, LinearGelu};
 #[cfg(feature = "flex")]
 use crate::products;
 use crate::reference;
@@ -70,4 +71,30 @@ pub fn add_linear(residual: Tensor<3>, x: Tensor<3>, weight: Tensor<2>, bias: Te
         return flex::apply(operation, [x_input, weight_input, bias_input, residual_input]);
     }
     reference::add_linear(residual, x, weight, bias)
+}
+
+/// `gelu(x weightᵀ + bias)`: a linear layer and the activation behind it in one pass.
+///
+/// # Shapes
+///
+/// As [`linear`] has them.
+///
+/// # Panics
+///
+/// If the shapes do not agree.
+pub fn linear_gelu(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>, gelu: Gelu) -> Tensor<3> {
+    let ([_, _, width], [out, weight_in], [length]) = (x.dims(), weight.dims(), bias.dims());
+    assert!(
+        width == weight_in && out == length,
+        "linear_gelu: `x` has {width} features, `weight` takes {weight_in} and yields {out}, `bias` has {length}"
+    );
+    #[cfg(feature = "flex")]
+    if let (Some(x_input), Some(weight_input), Some(bias_input)) =
+        (Input::new(&x), Input::new(&weight), Input::new(&bias))
+    {
+        drop((x, weight, bias));
+        let operation = LinearGelu { precision: products::precision(), activation: gelu.activation() };
+        return flex::apply(operation, [x_input, weight_input, bias_input]);
+    }
+    reference::linear_gelu(x, weight, bias, gelu)
 }

@@ -9,7 +9,7 @@ use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData, activation,
 
 use burn::tensor::ops::ConvOptions;
 
-use crate::{AttentionMask, MaskedWeight, Normalised, Packing};
+use crate::{AttentionMask, Gelu, MaskedWeight, Normalised, Packing};
 
 /// `x weightᵀ + bias`; see [`crate::linear`].
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
@@ -30,6 +30,16 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 /// `residual + x weightᵀ + bias`; see [`crate::add_linear`].
 pub fn add_linear(residual: Tensor<3>, x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
     residual + linear(x, weight, Some(bias))
+}
+
+/// `gelu(x weightᵀ + bias)`; see [`crate::linear_gelu`].
+pub fn linear_gelu(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>, gelu: Gelu) -> Tensor<3> {
+    let sums = linear(x, weight, Some(bias));
+    match gelu {
+        Gelu::Quick => quick_gelu(sums),
+        Gelu::Erf => gelu_erf(sums),
+        Gelu::Tanh => gelu_tanh(sums),
+    }
 }
 
 /// `log softmax(x)` over the last dimension; see [`crate::log_softmax`].

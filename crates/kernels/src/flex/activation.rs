@@ -23,26 +23,35 @@ impl Operation<1> for Activation {
 
     fn forward(self, [x]: [FlexTensor; 1], [tracked]: [bool; 1]) -> (FlexTensor, Self::Saved) {
         let saved = tracked.then(|| x.clone());
-        let activate = match self {
-            Self::QuickGelu => quick_gelu,
-            Self::GeluErf => gelu_erf,
-            Self::GeluTanh => gelu_tanh,
-        };
-        (changed(x, CHUNK, |_, values| activate(values)), saved)
+        (changed(x, CHUNK, |_, values| self.activate(values)), saved)
     }
 
     fn backward(self, saved: Self::Saved, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        [saved.map(|x| self.differentiated(&x, gradient))]
+    }
+}
+
+impl Activation {
+    /// Puts what the activation makes of each value in its place.
+    pub(super) fn activate(self, values: &mut [f32]) {
+        match self {
+            Self::QuickGelu => quick_gelu(values),
+            Self::GeluErf => gelu_erf(values),
+            Self::GeluTanh => gelu_tanh(values),
+        }
+    }
+
+    /// The gradient of `x` from that of the result.
+    pub(super) fn differentiated(self, x: &FlexTensor, gradient: FlexTensor) -> FlexTensor {
         let differentiate = match self {
             Self::QuickGelu => quick_gelu_backward,
             Self::GeluErf => gelu_erf_backward,
             Self::GeluTanh => gelu_tanh_backward,
         };
-        [saved.map(|x| {
-            let x = x.storage::<f32>();
-            changed(gradient, CHUNK, |index, gradient| {
-                differentiate(gradient, &x[index * CHUNK..][..gradient.len()]);
-            })
-        })]
+        let x = x.storage::<f32>();
+        changed(gradient, CHUNK, |index, gradient| {
+            differentiate(gradient, &x[index * CHUNK..][..gradient.len()]);
+        })
     }
 }
 

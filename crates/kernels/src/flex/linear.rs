@@ -36,6 +36,19 @@ pub(crate) struct Saved {
     pub(super) out: usize,
 }
 
+/// What a layer does besides multiplying its input by its weight.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Besides<'a> {
+    /// Which entries of the weight count, if not all do.
+    pub(super) bits: Option<&'a [u64]>,
+    /// `[out]`, added first,
+    pub(super) bias: Option<&'a FlexTensor>,
+    /// then `[.., out]`.
+    pub(super) residual: Option<&'a FlexTensor>,
+    /// What becomes of the sums.
+    pub(super) then: Option<Epilogue<'a>>,
+}
+
 impl Saved {
     /// Features of the input.
     pub(super) fn width(&self) -> usize {
@@ -47,7 +60,7 @@ impl Operation<2> for Linear {
     type Saved = Saved;
 
     fn forward(self, [x, weight]: [FlexTensor; 2], tracked: [bool; 2]) -> (FlexTensor, Saved) {
-        self.apply(x, weight, None, [None, None], tracked)
+        self.apply(x, weight, Besides::default(), tracked)
     }
 
     fn backward(self, saved: Saved, gradient: FlexTensor, tracked: [bool; 2]) -> [Option<FlexTensor>; 2] {
@@ -60,7 +73,12 @@ impl Operation<3> for Linear {
 
     fn forward(self, inputs: [FlexTensor; 3], tracked: [bool; 3]) -> (FlexTensor, Saved) {
         let ([x, weight, bias], [x_tracked, weight_tracked, _]) = (inputs, tracked);
-        self.apply(x, weight, None, [Some(bias), None], [x_tracked, weight_tracked])
+        self.apply(
+            x,
+            weight,
+            Besides { bias: Some(&bias), ..Besides::default() },
+            [x_tracked, weight_tracked],
+        )
     }
 
     fn backward(self, saved: Saved, gradient: FlexTensor, tracked: [bool; 3]) -> [Option<FlexTensor>; 3] {
@@ -75,7 +93,8 @@ impl Operation<4> for Linear {
 
     fn forward(self, inputs: [FlexTensor; 4], tracked: [bool; 4]) -> (FlexTensor, Saved) {
         let ([x, weight, bias, residual], [x_tracked, weight_tracked, ..]) = (inputs, tracked);
-        self.apply(x, weight, None, [Some(bias), Some(residual)], [x_tracked, weight_tracked])
+        let besides = Besides { bias: Some(&bias), residual: Some(&residual), ..Besides::default() };
+        self.apply(x, weight, besides, [x_tracked, weight_tracked])
     }
 
     fn backward(self, saved: Saved, gradient: FlexTensor, tracked: [bool; 4]) -> [Option<FlexTensor>; 4] {
@@ -87,30 +106,31 @@ impl Operation<4> for Linear {
 }
 
 impl Linear {
-    /// The product with those entries of the weight whose bits are set, or all, to which the bias is added first and
-    /// then the residual.
+    /// The layer, and what the gradients of the tracked input and weight will need.
     pub(super) fn apply(
         self,
         x: FlexTensor,
         weight: FlexTensor,
-        bits: Option<&[u64]>,
-        [bias, residual]: [Option<FlexTensor>; 2],
+        besides: Besides<'_>,
         [x_tracked, weight_tracked]: [bool; 2],
     ) -> (FlexTensor, Saved) {
         let dims @ [batch, tokens, width] = x.shape().dims();
         let [out, _] = weight.shape().dims();
         let rows = batch * tokens;
-        let [bias, residual] =
-            [&bias, &residual].map(|tensor| tensor.as_ref().map(FlexTensor::storage::<f32>));
-        let add = |row: usize, first: usize, values: &mut [f32]| {
+        let Besides { bits, bias, residual, then } = besides;
+        let [bias, residual] = [bias, residual].map(|tensor| tensor.map(FlexTensor::storage::<f32>));
+        let finish = |row: usize, first: usize, values: &mut [f32]| {
             if let Some(bias) = bias {
                 add_row(values, &bias[first..][..values.len()]);
             }
             if let Some(residual) = residual {
                 add_row(values, &residual[row * out + first..][..values.len()]);
             }
+            if let Some(then) = then {
+                then(row, first, values);
+            }
         };
-        let epilogue = (bias.is_some() || residual.is_some()).then_some(&add as _);
+        let epilogue = (bias.is_some() || residual.is_some() || then.is_some()).then_some(&finish as _);
         let settings = Settings { epilogue, kernels: self.kernels(rows), ..Settings::default() };
         let mut result = Buffer::of(rows * out);
         let target = MatrixMut::new(&mut result, rows, out, out);
@@ -122,7 +142,12 @@ impl Linear {
     }
 
     /// `dx = g weight` and `dweight = gᵀ x`, where tracked.
-    fn gradients(self, saved: &Saved, gradient: &FlexTensor, tracked: [bool; 2]) -> [Option<FlexTensor>; 2] {
+    pub(super) fn gradients(
+        self,
+        saved: &Saved,
+        gradient: &FlexTensor,
+        tracked: [bool; 2],
+    ) -> [Option<FlexTensor>; 2] {
         let [x_tracked, weight_tracked] = tracked;
         let x = x_tracked.then(|| self.gradient_of_x(saved, None, gradient, weight_tracked)).flatten();
         [x, weight_tracked.then(|| self.gradient_of_weight(saved, gradient, None)).flatten()]

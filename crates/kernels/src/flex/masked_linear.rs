@@ -7,7 +7,7 @@ use burn::backend::flex::FlexTensor;
 use regulus_matrix::{Epilogue, Precision};
 
 use super::Operation;
-use super::linear::{Linear, Saved as OfLinear, column_sums};
+use super::linear::{Besides, Linear, Saved as OfLinear, column_sums};
 use super::masked::multiply;
 use crate::parallel;
 
@@ -90,7 +90,13 @@ impl MaskedLinear {
         let bits: Arc<[u64]> = bits(mask.storage(), self.threshold).into();
         // The gradient of the mask needs both: its layer's input and the weight.
         let keep = [x_tracked || mask_tracked, weight_tracked || mask_tracked];
-        let (result, layer) = self.linear().apply(x, weight, Some(&bits), [Some(bias), residual], keep);
+        let besides = Besides {
+            bits: Some(&bits),
+            bias: Some(&bias),
+            residual: residual.as_ref(),
+            ..Besides::default()
+        };
+        let (result, layer) = self.linear().apply(x, weight, besides, keep);
         (result, Saved { layer, bits })
     }
 }

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use regulus_kernels::{
-    AttentionMask, add_linear, attention, gelu_erf, gelu_tanh, layer_norm, linear, log_softmax, quick_gelu,
-    reference,
+    AttentionMask, Gelu, add_linear, attention, gelu_erf, gelu_tanh, layer_norm, linear, linear_gelu,
+    log_softmax, quick_gelu, reference,
 };
 
 /// The epsilon of every layer normalisation here.
@@ -16,6 +16,10 @@ pub enum Operation {
     },
     /// The input and a linear layer of it, summed.
     AddLinear,
+    LinearGelu {
+        out: usize,
+        gelu: Gelu,
+    },
     LogSoftmax,
     LayerNorm,
     QuickGelu,
@@ -46,6 +50,9 @@ pub fn all() -> Vec<Case> {
             let operations = [
                 Operation::Linear { out: width + 5 },
                 Operation::AddLinear,
+                Operation::LinearGelu { out: width + 5, gelu: Gelu::Quick },
+                Operation::LinearGelu { out: width + 5, gelu: Gelu::Erf },
+                Operation::LinearGelu { out: width + 5, gelu: Gelu::Tanh },
                 Operation::LogSoftmax,
                 Operation::LayerNorm,
                 Operation::QuickGelu,
@@ -70,6 +77,7 @@ impl Case {
         match self.operation {
             Operation::Linear { out } if self.bias => vec![x, vec![out, width], vec![out]],
             Operation::Linear { out } => vec![x, vec![out, width]],
+            Operation::LinearGelu { out, .. } => vec![x, vec![out, width], vec![out]],
             Operation::AddLinear => vec![x, vec![width, width], vec![width]],
             Operation::LayerNorm => vec![x, vec![width], vec![width]],
             Operation::Attention { .. } => vec![vec![batch, tokens, 3 * width]],
@@ -122,6 +130,10 @@ impl Case {
             (Operation::AddLinear, Some(weight), [bias]) => {
                 let add_linear = if fused { add_linear } else { reference::add_linear };
                 add_linear(x.clone(), x, weight.clone(), bias.clone())
+            }
+            (Operation::LinearGelu { gelu, .. }, Some(weight), [bias]) => {
+                let linear_gelu = if fused { linear_gelu } else { reference::linear_gelu };
+                linear_gelu(x, weight.clone(), bias.clone(), gelu)
             }
             (Operation::LogSoftmax, ..) => (if fused { log_softmax } else { reference::log_softmax })(x),
             (Operation::LayerNorm, _, [weight, bias]) => {

@@ -1,5 +1,7 @@
 //! The operations in f64, written for clarity.
 
+use regulus_kernels::Gelu;
+
 use crate::cases::{Case, Operation};
 
 /// The result of the case's operation on its inputs.
@@ -19,9 +21,17 @@ pub fn result(case: &Case, inputs: &[Vec<f64>]) -> Vec<f64> {
             inputs[0].chunks(width).flat_map(of_row).collect()
         }
         Operation::LayerNorm => layer_norm(&inputs[0], &inputs[1], &inputs[2]),
-        Operation::QuickGelu => inputs[0].iter().map(|x| x / (1.0 + (-1.702 * x).exp())).collect(),
-        Operation::GeluErf => inputs[0].iter().map(|x| x * 0.5 * (1.0 + erf(x / 2f64.sqrt()))).collect(),
-        Operation::GeluTanh => inputs[0].iter().map(|x| gelu_tanh(*x)).collect(),
+        Operation::LinearGelu { out, gelu } => {
+            let activate = match gelu {
+                Gelu::Quick => quick_gelu,
+                Gelu::Erf => gelu_erf,
+                Gelu::Tanh => gelu_tanh,
+            };
+            linear(inputs, width, out).into_iter().map(activate).collect()
+        }
+        Operation::QuickGelu => inputs[0].iter().copied().map(quick_gelu).collect(),
+        Operation::GeluErf => inputs[0].iter().copied().map(gelu_erf).collect(),
+        Operation::GeluTanh => inputs[0].iter().copied().map(gelu_tanh).collect(),
         Operation::Attention { heads, causal } => {
             let samples = inputs[0].chunks(case.tokens * 3 * width);
             samples.flat_map(|sample| attention(sample, width, heads, causal)).collect()
@@ -54,13 +64,24 @@ fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
     result
 }
 
+fn quick_gelu(x: f64) -> f64 {
+    x / (1.0 + (-1.702 * x).exp())
+}
+
+fn gelu_erf(x: f64) -> f64 {
+    x * 0.5 * (1.0 + erf(x / 2f64.sqrt()))
+}
+
 fn gelu_tanh(x: f64) -> f64 {
     let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
     0.5 * x * (1.0 + u.tanh())
 }
 
-/// `erf(x) = 2/√π exp(-x²) Σ 2ⁿ x^(2n+1) / (2n+1)!!`, a series of terms of one sign.
+/// `erf(x) = 2/√π exp(-x²) Σ 2ⁿ x^(2n+1) / (2n+1)!!`, a series of terms of one sign. Beyond 6 it is 1 to the last bit.
 fn erf(x: f64) -> f64 {
+    if x.abs() > 6.0 {
+        return x.signum();
+    }
     let (mut term, mut sum) = (x, x);
     for n in 1..300 {
         term *= 2.0 * x * x / (2 * n + 1) as f64;

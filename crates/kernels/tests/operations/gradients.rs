@@ -1,6 +1,7 @@
 //! Gradients of all inputs at once.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use regulus_kernels::Gelu;
 
 use crate::cases::{Case, Inputs, Operation, Path, all, devices, distance, noise, values};
 use crate::exact;
@@ -75,6 +76,9 @@ fn every_element_agrees_with_differences() {
     for device in devices() {
         for operation in [
             Operation::Linear { out: 3 },
+            Operation::LinearGelu { out: 3, gelu: Gelu::Quick },
+            Operation::LinearGelu { out: 3, gelu: Gelu::Erf },
+            Operation::LinearGelu { out: 3, gelu: Gelu::Tanh },
             Operation::LayerNorm,
             Operation::QuickGelu,
             Operation::GeluErf,

@@ -1,7 +1,7 @@
 //! Results do not depend on the number of threads.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use regulus_kernels::{MatmulPrecision, multiplying_in};
+use regulus_kernels::{Gelu, MatmulPrecision, multiplying_in};
 
 use crate::cases::{Case, Inputs, Operation, Path, all, noise, values};
 
@@ -24,7 +24,9 @@ fn bits(case: &Case, threads: usize, precision: MatmulPrecision) -> Vec<Vec<u32>
 #[test]
 fn bits_do_not_depend_on_the_threads() {
     let large = |operation| Case { operation, batch: 5, tokens: 77, width: 96, bias: true };
-    let large = [Operation::Linear { out: 300 }, Operation::LayerNorm, Operation::GeluErf].map(large);
+    let activated = Operation::LinearGelu { out: 300, gelu: Gelu::Quick };
+    let large =
+        [Operation::Linear { out: 300 }, activated, Operation::LayerNorm, Operation::GeluErf].map(large);
     for case in all().into_iter().chain(large) {
         for precision in MatmulPrecision::ALL {
             let one = bits(&case, 1, precision);
