@@ -10,8 +10,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion};
 use regulus_kernels::{
-    AttentionMask, MatmulPrecision, Normalised, Packing, amx_available, attention, batch_norm, conv2d,
-    gelu_erf, layer_norm, linear, masked_weight, multiplying_in, packed_attention, quick_gelu, reference,
+    AttentionMask, Gelu, MaskedWeight, MatmulPrecision, Normalised, Packing, add_linear, amx_available,
+    attention, batch_norm, conv2d, gelu_erf, layer_norm, linear, linear_gelu, masked_linear, masked_weight,
+    multiplying_in, packed_attention, quick_gelu, reference,
 };
 
 /// Images of a batch.
@@ -29,6 +30,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let device = Device::flex().autodiff();
     linear_layers(&mut criterion, &device);
+    layers_with_more(&mut criterion, &device);
     attentions(&mut criterion, &device);
     elementwise(&mut criterion, &device);
     convolutions(&mut criterion, &device);
@@ -121,6 +123,36 @@ fn linear_layers(criterion: &mut Criterion, device: &Device) {
         || backward(forward(arguments())),
         || backward(plain(arguments())),
     );
+}
+
+/// Layers with what is before their product or behind it.
+fn layers_with_more(criterion: &mut Criterion, device: &Device) {
+    let (width, _) = IMAGE;
+    let x = values([BATCH, TOKENS, width], device).require_grad();
+    let (weight, bias) = (values([4 * width, width], device), values([4 * width], device));
+    let arguments = || (x.clone(), weight.clone(), bias.clone());
+    let fused = |(x, weight, bias)| linear_gelu(x, weight, bias, Gelu::Quick);
+    let plain = |(x, weight, bias)| reference::linear_gelu(x, weight, bias, Gelu::Quick);
+    let [forward, both] = ["linear, quick_gelu", "linear, quick_gelu, with backward"];
+    time_products(criterion, forward, || fused(arguments()), || plain(arguments()));
+    time_products(criterion, both, || backward(fused(arguments())), || backward(plain(arguments())));
+
+    let mask = values([4 * width, width], device).require_grad();
+    let masked = || MaskedWeight { weight: weight.clone(), mask: mask.clone(), threshold: 5e-3 };
+    let arguments = || (x.clone(), masked(), bias.clone());
+    let fused = |(x, masked, bias)| masked_linear(x, masked, bias, None);
+    let plain = |(x, masked, bias)| reference::masked_linear(x, masked, bias, None);
+    let [forward, both] = ["masked linear", "masked linear, with backward"];
+    time_products(criterion, forward, || fused(arguments()), || plain(arguments()));
+    time_products(criterion, both, || backward(fused(arguments())), || backward(plain(arguments())));
+
+    let (weight, bias) = (values([width, width], device), values([width], device));
+    let arguments = || (x.clone(), x.clone(), weight.clone(), bias.clone());
+    let fused = |(residual, x, weight, bias)| add_linear(residual, x, weight, bias);
+    let plain = |(residual, x, weight, bias)| reference::add_linear(residual, x, weight, bias);
+    let [forward, both] = ["linear, residual", "linear, residual, with backward"];
+    time_products(criterion, forward, || fused(arguments()), || plain(arguments()));
+    time_products(criterion, both, || backward(fused(arguments())), || backward(plain(arguments())));
 }
 
 fn attentions(criterion: &mut Criterion, device: &Device) {

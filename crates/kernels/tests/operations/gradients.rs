@@ -2,6 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use regulus_kernels::Gelu;
+#[cfg(feature = "flex")]
+use regulus_kernels::{MatmulPrecision, linear, linear_gelu, multiplying_in};
 
 use crate::cases::{Case, Inputs, Operation, Path, all, devices, distance, noise, values};
 use crate::exact;
@@ -104,6 +106,26 @@ fn every_element_agrees_with_differences() {
                 let distance = distance(gradient, &expected);
                 assert!(distance < 1e-5, "{case:?}, input {input}: {distance}");
             }
+        }
+    }
+}
+
+/// An activation sees the same sums in the product as behind it.
+#[cfg(feature = "flex")]
+#[test]
+fn activating_in_the_product_changes_no_bit() {
+    for case in all() {
+        let Operation::LinearGelu { gelu, .. } = case.operation else { continue };
+        for precision in MatmulPrecision::ALL {
+            let differentiated = |layer: &dyn Fn(Tensor<3>, Tensor<2>, Tensor<1>) -> Tensor<3>| {
+                case.differentiated(&case.inputs(), |inputs| {
+                    let (weight, bias) = (inputs.matrix.clone().unwrap(), inputs.vectors[0].clone());
+                    multiplying_in(precision, || layer(inputs.x.clone(), weight, bias))
+                })
+            };
+            let one_pass = differentiated(&|x, weight, bias| linear_gelu(x, weight, bias, gelu));
+            let two_passes = differentiated(&|x, weight, bias| gelu.apply(linear(x, weight, Some(bias))));
+            assert_eq!(one_pass, two_passes, "{case:?} in {precision}");
         }
     }
 }

@@ -81,8 +81,10 @@ fn frozen_weights_give_the_bits_of_trained_ones() {
     for precision in MatmulPrecision::ALL {
         let weight = tensor([29, 37], 2, &device);
         let trained = layer(weight.clone().require_grad(), precision);
-        assert_eq!(layer(weight.clone(), precision), trained, "{precision}");
-        assert_eq!(layer(weight, precision), trained, "{precision}, the second time");
+        // Packed the second time, and taken from there the third.
+        for time in 1..=3 {
+            assert_eq!(layer(weight.clone(), precision), trained, "{precision}, time {time}");
+        }
     }
 }
 
@@ -93,10 +95,12 @@ fn a_frozen_weight_is_not_taken_for_another() {
     for seed in 0..20 {
         let weight = tensor([29, 37], seed, &device);
         let frozen = layer(weight.clone(), MatmulPrecision::Bf16);
+        assert_eq!(layer(weight.clone(), MatmulPrecision::Bf16), frozen);
         let shared = weight.clone();
         // In place where no one else holds the memory.
         let changed = weight * 2.0;
         let twice = layer(changed.clone(), MatmulPrecision::Bf16);
+        assert_eq!(layer(changed.clone(), MatmulPrecision::Bf16), twice);
         assert_eq!(twice, layer(changed.require_grad(), MatmulPrecision::Bf16));
         assert_eq!(layer(shared.require_grad(), MatmulPrecision::Bf16), frozen);
     }

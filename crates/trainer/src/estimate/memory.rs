@@ -212,6 +212,7 @@ impl<'a> Run<'a> {
             ("memory of the optimiser", self.optimiser()),
             ("frozen features and logits", kept),
             ("words of the class texts", self.words()),
+            ("weights packed for the matrix unit", self.packed_weights()),
         ]
     }
 

@@ -10,6 +10,7 @@ mod blocks;
 mod demand;
 mod encoder;
 mod memory;
+mod packed;
 mod sizes;
 mod speed;
 mod work;

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use regulus_clip::{ClipConfig, ImageConfig, Precision};
+use regulus_kernels::MatmulPrecision;
 
 use super::*;
 use crate::experiment::{Experiment, ExperimentSpec, parse_toml};
@@ -174,6 +175,28 @@ fn sixteen_bits_do_not_help_the_processor() {
     assert!(
         memory(&narrow, &elsewhere).total < memory(&spec("{ name = \"finetune\" }", 32), &elsewhere).total
     );
+}
+
+/// Frozen weights that are used more than once are there packed as well: for the way forth and, under prompts, back.
+#[test]
+fn products_on_the_matrix_unit_keep_packed_weights() {
+    let name = "weights packed for the matrix unit";
+    let packed = |method: &str, matmul, sizes: &Sizes| {
+        let mut spec = spec(method, 4);
+        spec.model.matmul = matmul;
+        part(&memory(&spec, sizes), name)
+    };
+    let sizes = sizes("ViT-B/16");
+    let (image, text) = (12 * 12 * 768 * 768, 12 * 12 * 512 * 512);
+    assert_eq!(packed("{ name = \"promptsrc\" }", MatmulPrecision::F32, &sizes), 0);
+    assert_eq!(packed("{ name = \"promptsrc\" }", MatmulPrecision::Bf16, &sizes), 2 * 2 * (image + text));
+    assert_eq!(packed("{ name = \"finetune\" }", MatmulPrecision::Bf16x3, &sizes), 4 * image);
+    // Of masks on the attention, only the MLP is frozen on the way back.
+    assert_eq!(packed("{ name = \"r-mt\" }", MatmulPrecision::Bf16, &sizes), 2 * (image + image * 2 / 3));
+    let many = Sizes { classes: 1000, ..sizes.clone() };
+    assert_eq!(packed("{ name = \"finetune\" }", MatmulPrecision::Bf16, &many), 2 * (image + text));
+    let elsewhere = Sizes { on_processor: false, ..sizes };
+    assert_eq!(packed("{ name = \"promptsrc\" }", MatmulPrecision::Bf16, &elsewhere), 0);
 }
 
 /// The budget bounds what class texts take, and no more classes are computed at once than it has room for.
