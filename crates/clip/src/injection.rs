@@ -284,22 +284,27 @@ impl<'a> Scope<'a> {
     ) -> Tensor<3> {
         let path = self.prefix.as_ref().map(|prefix| format!("{prefix}{name}"));
         let is_plain =
-            |path: &String| !self.injection.branches.contains_key(path) && self.masked(path, param).is_none();
+            |path: &String| !self.injection.branches.contains_key(path) && self.mask_of(path).is_none();
         match path.as_ref().is_none_or(is_plain) {
             true => linear_gelu(x, self.weight(name, param), bias, gelu),
             false => gelu.apply(self.linear(name, param, bias, x, None)),
         }
     }
 
-    /// The weight at `path` with its changes applied but the last, which is a mask; `None` if it is not, or if products
-    /// are not in the format of the weights.
+    /// The weight at `path` with its changes applied but the last, which is a mask: see [`Self::mask_of`].
     fn masked(&self, path: &str, param: &Param<Tensor<2>>) -> Option<MaskedWeight> {
-        let (last, before) = self.injection.changes.get(path)?.split_last()?;
-        let (mask, threshold) = last.mask().filter(|_| self.precision == Precision::F32)?;
+        let (mask, threshold, before) = self.mask_of(path)?;
         let base = param.val();
         let shape = base.dims();
-        let weight = applied(before, base);
-        Some(MaskedWeight { weight, mask: mask.reshape(shape), threshold })
+        Some(MaskedWeight { weight: applied(before, base), mask: mask.reshape(shape), threshold })
+    }
+
+    /// The mask that is the last change of the weight at `path`, its threshold, and the changes before it; `None` if the
+    /// last is no mask, or if products are not in the format of the weights.
+    fn mask_of(&self, path: &str) -> Option<(Tensor<1>, f64, &[Arc<dyn WeightChange>])> {
+        let (last, before) = self.injection.changes.get(path)?.split_last()?;
+        let (mask, threshold) = last.mask().filter(|_| self.precision == Precision::F32)?;
+        Some((mask, threshold, before))
     }
 
     fn stored<const D: usize>(&self, name: &str, param: &Param<Tensor<D>>) -> Tensor<D> {

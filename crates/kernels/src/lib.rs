@@ -41,3 +41,10 @@ pub use regulus_matrix::{Precision as MatmulPrecision, amx_available};
 pub use replay::{computing_anew, computing_once};
 pub use softmax::log_softmax;
 pub use updates::{AdamUpdate, Decay, MomentumUpdate};
+
+/// Gives memory back to the allocator that fused passes have kept for later results. Useful between parts of a program
+/// that need memory of other sizes, such as training and writing what was trained; results are the same without it.
+pub fn release_memory() {
+    #[cfg(feature = "flex")]
+    flex::memory::release();
+}

@@ -35,6 +35,7 @@ pub fn add_linear(residual: Tensor<3>, x: Tensor<3>, weight: Tensor<2>, bias: Te
 /// `gelu(x weightᵀ + bias)`; see [`crate::linear_gelu`].
 pub fn linear_gelu(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>, gelu: Gelu) -> Tensor<3> {
     let sums = linear(x, weight, Some(bias));
+    // Not `Gelu::apply`, which takes the fused passes where there are some.
     match gelu {
         Gelu::Quick => quick_gelu(sums),
         Gelu::Erf => gelu_erf(sums),

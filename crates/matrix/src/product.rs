@@ -18,8 +18,8 @@ pub fn product(out: MatrixMut, a: Matrix, b: Matrix, precision: Precision, setti
     of_raw(out, a, b, None, precision, settings);
 }
 
-/// [`product`] with exact zeros in place of the values of `b` whose bit is not set: the masked matrix is nowhere, zeros
-/// are put in where `b` is packed. The bits follow the rows of `b` as it was before any transposition, 64 to a word,
+/// [`product`] with exact zeros in place of the values of `b` whose bit is not set. They are put in where `b` is packed,
+/// so that there is no masked matrix; only the `gemm` crate is given a masked copy. The bits follow the rows of `b` as it was before any transposition, 64 to a word,
 /// the lowest first, without gaps between rows.
 ///
 /// # Panics

@@ -193,6 +193,8 @@ impl<'a> Training<'a> {
         if let Some(images) = source.unchanging() {
             method.prepare(&images);
         }
+        // Steps need memory of other sizes than whatever came before.
+        regulus_kernels::release_memory();
         let batches = Accumulation::new(source, config.accumulate);
         let total = config.total_steps(batches.steps_per_epoch());
         let mut training = Self {

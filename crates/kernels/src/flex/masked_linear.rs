@@ -1,5 +1,5 @@
-//! Linear layers of which a mask keeps some weights. The masked weight is nowhere in memory: its zeros are put in where
-//! the weight is packed for a product, and the gradient of the mask is multiplied while it is in the cache.
+//! Linear layers of which a mask keeps some weights. Zeros are put in where the weight is packed for a product, and the
+//! gradient of the mask is finished while it is in the cache.
 
 use std::sync::Arc;
 

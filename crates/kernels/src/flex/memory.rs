@@ -58,11 +58,23 @@ impl Pool {
         values.unwrap_or_else(|| vec![0.0; length])
     }
 
+    /// Keeps nothing of what was before.
+    fn release(&mut self) {
+        self.free.clear();
+        self.free_values = 0;
+        self.most_used = self.used_values;
+    }
+
     fn give_back(&mut self, values: Vec<f32>) {
         self.used_values -= values.len();
         self.free_values += values.len();
         self.free.push_back(values);
     }
+}
+
+/// Gives back what nobody uses: see [`crate::release_memory`].
+pub(crate) fn release() {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner).release();
 }
 
 /// Values of a result in the making.
@@ -177,6 +189,18 @@ mod tests {
         // 40 were used at one time, so that 50 may be held.
         assert_eq!(pool.take(15).len(), 15);
         assert_eq!(pool.free, [vec![0.0; 8]]);
+    }
+
+    #[test]
+    fn what_is_released_is_not_taken_again() {
+        let mut pool = Pool::new();
+        let [eight, nine] = [8, 9].map(|length| pool.take(length));
+        pool.give_back(nine);
+        pool.release();
+        assert_eq!((pool.free.len(), pool.free_values, pool.used_values, pool.most_used), (0, 0, 8, 8));
+        assert_eq!(pool.take(5).len(), 5);
+        pool.give_back(eight);
+        assert_eq!(pool.take(7).len(), 8);
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod linear;
 mod linear_gelu;
 mod masked;
 mod masked_linear;
-mod memory;
+pub(crate) mod memory;
 mod multiply;
 mod packed;
 mod relu;

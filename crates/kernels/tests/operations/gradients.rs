@@ -129,3 +129,33 @@ fn activating_in_the_product_changes_no_bit() {
         }
     }
 }
+
+/// Whatever else is tracked, a gradient of an activated layer is the same.
+#[test]
+fn any_inputs_of_an_activated_layer_may_be_tracked() {
+    let operation = Operation::LinearGelu { out: 7, gelu: Gelu::Quick };
+    let case = Case { operation, batch: 3, tokens: 11, width: 20, bias: true };
+    for device in devices() {
+        let device = device.autodiff();
+        let all = gradients(&case, Path::Fused, &device);
+        for subset in 1..8usize {
+            let mut inputs = Inputs::new(&case, &case.inputs(), &device);
+            let [x, weight, bias] = std::array::from_fn(|input| subset >> input & 1 == 1);
+            inputs.x = if x { inputs.x.require_grad() } else { inputs.x };
+            inputs.matrix = inputs.matrix.map(|matrix| if weight { matrix.require_grad() } else { matrix });
+            let track = |vector: Tensor<1>| if bias { vector.require_grad() } else { vector };
+            inputs.vectors = inputs.vectors.into_iter().map(track).collect();
+            let result = case.apply(&inputs, Path::Fused);
+            let cotangent = TensorData::new(cotangent(result.shape().num_elements()), result.shape());
+            let found = (result * Tensor::from_data(cotangent, &device)).sum().backward();
+            let of_x = inputs.x.grad(&found).map(values);
+            let of_weight = inputs.matrix.and_then(|matrix| matrix.grad(&found)).map(values);
+            let of_bias = inputs.vectors[0].grad(&found).map(values);
+            for ((got, tracked), expected) in
+                [of_x, of_weight, of_bias].into_iter().zip([x, weight, bias]).zip(&all)
+            {
+                assert_eq!(got.as_ref(), Some(expected).filter(|_| tracked), "subset {subset}");
+            }
+        }
+    }
+}

@@ -8,8 +8,8 @@ mod convolution;
 mod exact;
 mod features;
 mod gradients;
-#[cfg(feature = "flex")]
 mod masked;
+#[cfg(feature = "flex")]
 mod memory;
 mod packed;
 #[cfg(feature = "flex")]

@@ -52,11 +52,18 @@ fn sizes() -> Vec<Size> {
 impl Size {
     /// The result, and the gradients of the input, the weight, the mask, the bias and the residual.
     fn differentiated(self, layer: Layer, device: &Device) -> Vec<Vec<f32>> {
+        self.tracking([true; 5], layer, device).into_iter().flatten().collect()
+    }
+
+    /// The same, of those inputs that are tracked.
+    fn tracking(self, tracked: [bool; 5], layer: Layer, device: &Device) -> [Option<Vec<f32>>; 6] {
         let Self { x: [batch, tokens, width], out, residual } = self;
-        let x = tensor([batch, tokens, width], 1, device).require_grad();
-        let [weight, mask] = [2, 3].map(|seed| tensor([out, width], seed, device).require_grad());
-        let bias = tensor([out], 4, device).require_grad();
-        let residual = residual.then(|| tensor([batch, tokens, out], 5, device).require_grad());
+        let [of_x, of_weight, of_mask, of_bias, of_residual] = tracked;
+        let x = leaf([batch, tokens, width], 1, of_x, device);
+        let weight = leaf([out, width], 2, of_weight, device);
+        let mask = leaf([out, width], 3, of_mask, device);
+        let bias = leaf([out], 4, of_bias, device);
+        let residual = residual.then(|| leaf([batch, tokens, out], 5, of_residual, device));
         let masked = MaskedWeight { weight: weight.clone(), mask: mask.clone(), threshold: THRESHOLD };
         let result = layer(x.clone(), masked, bias.clone(), residual.clone());
         let cotangent = tensor([batch, tokens, out], 6, device);
@@ -64,10 +71,14 @@ impl Size {
         let [x, residual] =
             [Some(x), residual].map(|leaf| leaf.and_then(|leaf| leaf.grad(&gradients)).map(values));
         let [weight, mask] = [weight, mask].map(|leaf| leaf.grad(&gradients).map(values));
-        let bias = bias.grad(&gradients).map(values);
-        let gradients = [x, weight, mask, bias].into_iter().map(Option::unwrap).chain(residual);
-        [values(result)].into_iter().chain(gradients).collect()
+        [Some(values(result)), x, weight, mask, bias.grad(&gradients).map(values), residual]
     }
+}
+
+/// Values on a device, tracked or not.
+fn leaf<const D: usize>(shape: [usize; D], seed: u64, tracked: bool, device: &Device) -> Tensor<D> {
+    let values = tensor(shape, seed, device);
+    if tracked { values.require_grad() } else { values }
 }
 
 #[test]
@@ -111,20 +122,23 @@ fn masking_on_the_way_changes_no_bit() {
     }
 }
 
-/// Only what the tracked inputs need is kept and computed.
+/// Whatever else is tracked, a gradient is the same; what is not tracked has none.
 #[test]
-fn a_frozen_weight_has_no_gradient() {
+fn any_inputs_may_be_tracked() {
     for device in devices() {
         let device = device.autodiff();
-        let (x, bias) = (tensor([2, 9, 6], 1, &device), tensor([5], 4, &device));
-        let weight = tensor([5, 6], 2, &device);
-        let mask = tensor([5, 6], 3, &device).require_grad();
-        let masked = MaskedWeight { weight: weight.clone(), mask: mask.clone(), threshold: THRESHOLD };
-        let gradients = masked_linear(x.clone(), masked, bias, None).sum().backward();
-        assert!(weight.grad(&gradients).is_none() && x.grad(&gradients).is_none());
-        let of_weight = x.reshape([18, 6]).sum_dim(0).repeat_dim(0, 5) * weight;
-        let expected: Vec<f64> = values(of_weight).into_iter().map(f64::from).collect();
-        assert!(distance(&values(mask.grad(&gradients).unwrap()), &expected) < 1e-5);
+        for size in [[2, 9, 6], [3, 11, 20]].map(|x| Size { x, out: 7, residual: true }) {
+            let all = size.tracking([true; 5], masked_linear, &device);
+            for subset in 1..32usize {
+                let tracked: [bool; 5] = std::array::from_fn(|input| subset >> input & 1 == 1);
+                let got = size.tracking(tracked, masked_linear, &device);
+                assert_eq!(got[0], all[0], "{tracked:?}");
+                for (input, tracked) in tracked.into_iter().enumerate() {
+                    let expected = all[input + 1].as_ref().filter(|_| tracked);
+                    assert_eq!(got[input + 1].as_ref(), expected, "{input} of subset {subset}");
+                }
+            }
+        }
     }
 }
 

@@ -103,6 +103,8 @@ impl Checkpoints {
     /// [`CheckpointError`] with the file.
     pub fn save(&mut self, saved: &Saved) -> Result<(), CheckpointError> {
         let path = &self.paths[self.next];
+        // Tensors and file come in the place of what the steps have used.
+        regulus_kernels::release_memory();
         let bytes = format::encode(saved, &self.identity)
             .map_err(|reason| CheckpointError::Encode { path: path.clone(), reason })?;
         crate::files::replace(path, &bytes)

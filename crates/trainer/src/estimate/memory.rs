@@ -146,6 +146,11 @@ impl<'a> Run<'a> {
         self.sizes.classes as f64 * if self.demand.texts_per_image { self.batch() } else { 1.0 }
     }
 
+    /// Texts that have a graph at once.
+    fn texts_at_once(&self) -> f64 {
+        self.classes_at_once * if self.demand.texts_per_image { self.batch() } else { 1.0 }
+    }
+
     /// Whether frozen features or logits are kept for each training image.
     pub fn keeps_frozen(&self) -> bool {
         unchanging(self.spec) && self.spec.method.takes_steps()
@@ -219,7 +224,7 @@ impl<'a> Run<'a> {
     /// The words of all class texts, which prompt learning looks up once, and those of a forward pass with learned
     /// vectors among them.
     fn words(&self) -> f64 {
-        let texts = self.sizes.classes as f64 + self.classes_at_once;
+        let texts = self.sizes.classes as f64 + self.texts_at_once();
         let texts = if self.demand.text.any { texts } else { 0.0 };
         texts * self.text_tokens() * self.text.width * F32
     }
@@ -248,7 +253,7 @@ impl<'a> Run<'a> {
         let batch = self.batch();
         let of_image = encoder.kept(demand.image_vectors, demand.image, *numbers);
         let image_gradients = encoder.gradients(demand.image_vectors, *numbers);
-        let texts = self.classes_at_once * if demand.texts_per_image { batch } else { 1.0 };
+        let texts = self.texts_at_once();
         // Fused, both grow with the positions alone; scores that are kept grow with the length of a text.
         let (of_texts, text_gradients) = match numbers.fused {
             true => {
