@@ -293,18 +293,18 @@ impl<'a> Scope<'a> {
 
     /// The weight at `path` with its changes applied but the last, which is a mask: see [`Self::mask_of`].
     fn masked(&self, path: &str, param: &Param<Tensor<2>>) -> Option<MaskedWeight> {
-        let (mask, threshold, before) = self.mask_of(path)?;
+        let LastMask { mask, threshold, before } = self.mask_of(path)?;
         let base = param.val();
         let shape = base.dims();
         Some(MaskedWeight { weight: applied(before, base), mask: mask.reshape(shape), threshold })
     }
 
-    /// The mask that is the last change of the weight at `path`, its threshold, and the changes before it; `None` if the
-    /// last is no mask, or if products are not in the format of the weights.
-    fn mask_of(&self, path: &str) -> Option<(Tensor<1>, f64, &[Arc<dyn WeightChange>])> {
+    /// The mask that is the last change of the weight at `path`; `None` if the last is no mask, or if products are not in
+    /// the format of the weights.
+    fn mask_of(&self, path: &str) -> Option<LastMask<'_>> {
         let (last, before) = self.injection.changes.get(path)?.split_last()?;
         let (mask, threshold) = last.mask().filter(|_| self.precision == Precision::F32)?;
-        Some((mask, threshold, before))
+        Some(LastMask { mask, threshold, before })
     }
 
     fn stored<const D: usize>(&self, name: &str, param: &Param<Tensor<D>>) -> Tensor<D> {
@@ -315,6 +315,14 @@ impl<'a> Scope<'a> {
             None => base,
         }
     }
+}
+
+/// A mask that is the last change of a weight.
+struct LastMask<'a> {
+    mask: Tensor<1>,
+    threshold: f64,
+    /// What changes the weight before it.
+    before: &'a [Arc<dyn WeightChange>],
 }
 
 /// A weight after these changes.
