@@ -68,11 +68,11 @@ fn a_peer_that_is_not_there_is_told() {
 
 /// Needs a Python with PyTorch, whose name is in REGULUS_PYTHON.
 #[test]
-#[ignore = "needs a Python with PyTorch, torchvision and safetensors"]
+#[ignore = "needs a Python with PyTorch, torchvision, safetensors and transformers"]
 fn the_peer_takes_turns() {
     let python = std::env::var("REGULUS_PYTHON").unwrap_or_else(|_| "python3".into());
     let folder = tempfile::tempdir().unwrap();
-    for (what, forms) in [("step", 9), ("encode", 1), ("text", 1), ("load", 1)] {
+    for (what, forms) in [("step", 9), ("encode", 1), ("text", 1), ("load", 2)] {
         let json = folder.path().join(what);
         let end = ["--runs", "2", "--peer", "--python", &python, "--json", text(&json)];
         let arguments = ["bench", what, "--model", "tiny"];

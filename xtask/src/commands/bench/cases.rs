@@ -138,7 +138,7 @@ pub const CASES: [Case; 14] = [
     Case { budget: Some("6GiB"), ..step("coop-21000", 32, 21_000, COOP_CACHED) },
     Case { kind: Kind::Encode, peers: &["zero-shot"], ..step("zero-shot", 32, 100, ZERO_SHOT) },
     Case { kind: Kind::Text, peers: &["text"], ..step("text-1000", 1, 1000, ZERO_SHOT) },
-    Case { kind: Kind::Load, peers: &["load"], ..step("load", 1, 1, ZERO_SHOT) },
+    Case { kind: Kind::Load, peers: &["load", "load-with-tokenizer"], ..step("load", 1, 1, ZERO_SHOT) },
 ];
 
 const fn step(name: &'static str, batch: usize, classes: usize, recipe: &'static str) -> Case {

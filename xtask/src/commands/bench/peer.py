@@ -303,6 +303,12 @@ def load():
         return lambda: {name: value.clone() for name, value in load_file(folder + "/model.safetensors").items()}
 
 
+def load_with_tokenizer():
+    from transformers import CLIPTokenizerFast
+    model = load()
+    return lambda: (model(), CLIPTokenizerFast.from_pretrained(REQUEST["folder"]))
+
+
 def peak_bytes():
     with open("/proc/self/status") as status:
         lines = [line.split() for line in status if line.startswith("VmHWM:")]
@@ -322,6 +328,7 @@ FORMS = {
     "zero-shot-bf16": lambda: zero_shot(torch.bfloat16),
     "text": text_tower,
     "load": load,
+    "load-with-tokenizer": load_with_tokenizer,
 }
 
 try:
