@@ -102,7 +102,8 @@ impl Clip {
         self
     }
 
-    /// The feature of each image, not normalised.
+    /// The feature of each image, not normalised. On the CPU, a transformer that nothing is injected into takes as many
+    /// images at a time as [`ImageTower::images_at_once`] says, so that intermediate results need less memory.
     ///
     /// # Shapes
     /// - `pixels`: `[batch, 3, resolution, resolution]`, normalised as the model expects
@@ -111,7 +112,15 @@ impl Clip {
     /// # Panics
     /// If the pixels are not of the model's resolution.
     pub fn encode_image(&self, pixels: Tensor<4>, injection: &Injection) -> Tensor<2> {
-        self.visual.project(self.visual.pooled(pixels, injection), injection)
+        let encode = |pixels| self.visual.project(self.visual.pooled(pixels, injection), injection);
+        let images = pixels.dims()[0];
+        match self.visual.images_at_once(&pixels.device()) {
+            Some(most) if injection.is_none() && images > most => {
+                let evenly = images.div_ceil(images.div_ceil(most));
+                Tensor::cat(pixels.split(evenly, 0).into_iter().map(encode).collect(), 0)
+            }
+            _ => encode(pixels),
+        }
     }
 
     /// The feature of each text, not normalised. Reads no position behind the last end of a text.

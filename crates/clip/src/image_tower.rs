@@ -60,6 +60,15 @@ impl ImageTower {
         }
     }
 
+    /// How many images a pass without changes should take at a time on this device, if not all of them. On the CPU, products
+    /// of more rows are no faster, and what is alive at once in a block grows with them.
+    pub fn images_at_once(&self, device: &Device) -> Option<usize> {
+        match self {
+            Self::Vit(vit) if is_cpu(device) => vit.images_at_once(),
+            _ => None,
+        }
+    }
+
     /// What the projection, and a linear probe, reads: one vector per image.
     ///
     /// # Shapes
@@ -85,5 +94,16 @@ impl ImageTower {
             Self::Vit(vit) => vit.project(pooled, injection),
             Self::ResNet(resnet) => resnet.project(pooled, injection),
         }
+    }
+}
+
+/// Whether operations are the fused ones of Burn's CPU backend.
+fn is_cpu(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    return *device == Device::flex();
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = device;
+        false
     }
 }

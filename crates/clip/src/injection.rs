@@ -62,6 +62,14 @@ impl Injection {
         Self::default()
     }
 
+    /// Whether this is [`Self::none`].
+    pub fn is_none(&self) -> bool {
+        self.changes.is_empty()
+            && self.branches.is_empty()
+            && self.image_prompts.layers().is_empty()
+            && self.text_prompts.layers().is_empty()
+    }
+
     /// Appends `change` to the changes of the weight at `path`.
     #[must_use]
     pub fn change(mut self, path: impl Into<String>, change: Arc<dyn WeightChange>) -> Self {

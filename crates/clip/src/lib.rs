@@ -55,5 +55,5 @@ pub use running_statistics::{BatchNormParameters, Normalisation, RunningStatisti
 pub use text::TextTower;
 pub use token_batch::{TokenBatch, TokenBatchError};
 pub use tokenizer::{TokenizeError, Tokenizer, TokenizerError};
-pub use vit::VisionTransformer;
+pub use vit::{FROZEN_POSITIONS, VisionTransformer};
 pub use weights::{TensorFault, WeightsError};

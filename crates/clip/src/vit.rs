@@ -11,6 +11,9 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use regulus_kernels::linear;
 
+/// Positions that a pass without changes takes at a time on the CPU: the rows of its products.
+pub const FROZEN_POSITIONS: usize = 2048;
+
 /// Cuts an image into patches and maps each to the tower's width. A convolution whose stride is
 /// its size, written as a matrix product.
 #[derive(Module, Debug)]
@@ -108,6 +111,12 @@ impl VisionTransformer {
     /// Width of the features after the projection.
     pub fn embed_dim(&self) -> usize {
         self.proj.lazy_shape()[1]
+    }
+
+    /// How many images have about [`FROZEN_POSITIONS`] positions; `None` where every position is to be computed in one pass.
+    pub(crate) fn images_at_once(&self) -> Option<usize> {
+        let positions = self.positional_embedding.lazy_shape()[0];
+        (!self.every_position).then(|| (FROZEN_POSITIONS / positions).max(1))
     }
 
     /// Number of layers.

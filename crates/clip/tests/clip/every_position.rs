@@ -3,7 +3,7 @@
 use crate::common::{assert_close, devices, small_config, small_pixels};
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
-use regulus_clip::{Clip, EmbeddedTexts, Injection, NamedParameter, Part, TokenBatch};
+use regulus_clip::{Clip, EmbeddedTexts, FROZEN_POSITIONS, Injection, NamedParameter, Part, TokenBatch};
 use regulus_images::random::Stream;
 
 fn noise<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
@@ -98,6 +98,29 @@ proptest! {
                 differentiated(clip.encode_image(small_pixels(&device), &injection), &prompts)
             };
             compare(run(&clip), run(&clip.clone().computing_every_position()));
+        }
+    }
+}
+
+/// Without changes, images are computed some at a time, as many in each part as can be.
+#[test]
+fn parts_of_a_frozen_batch_agree_with_the_whole() {
+    for device in devices() {
+        let clip = Clip::init(&small_config(), 1, &device).unwrap();
+        let whole = clip.clone().computing_every_position();
+        // Of 5 positions each.
+        let most = clip.visual.images_at_once(&device);
+        #[cfg(feature = "flex")]
+        assert_eq!(most, (device == Device::flex()).then_some(FROZEN_POSITIONS / 5));
+        let most = most.unwrap_or(FROZEN_POSITIONS / 5);
+        assert_eq!(whole.visual.images_at_once(&device), None);
+        let [_, channels, height, width] = small_pixels(&device).dims();
+        for images in [most, most + 1, 2 * most + 3] {
+            let pixels = noise([images, channels, height, width], 3, &device);
+            let [found, expected] =
+                [&clip, &whole].map(|clip| clip.encode_image(pixels.clone(), &Injection::none()));
+            assert_eq!(found.dims(), expected.dims());
+            assert_close("features", &found, &expected, 1e-5);
         }
     }
 }

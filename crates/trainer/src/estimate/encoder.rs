@@ -1,8 +1,8 @@
 //! What an image encoder costs, whatever its architecture.
 
 use regulus_clip::{
-    BackboneArchitecture, BlockKind, ClipConfig, ImageConfig, ResNetArchitecture, ResNetConfig, TextConfig,
-    VitConfig,
+    BackboneArchitecture, BlockKind, ClipConfig, FROZEN_POSITIONS, ImageConfig, ResNetArchitecture,
+    ResNetConfig, TextConfig, VitConfig,
 };
 
 use super::blocks::{Blocks, F32, Numbers, Operations, Tracked};
@@ -195,6 +195,17 @@ impl ImageEncoder {
                 convolutions.iter().map(each).sum::<f64>() * numbers.bytes
             }
         }
+    }
+
+    /// Bytes that are alive at once in a forward pass of so many images without gradients, their pixels included. If they
+    /// are computed in parts, the blocks see one part at a time.
+    pub fn alive_in_parts(&self, images: f64, numbers: Numbers) -> f64 {
+        let part = match &self.body {
+            Body::Vit { patches, .. } => (FROZEN_POSITIONS as f64 / (patches + 1.0)).floor().max(1.0),
+            Body::Convolutional { .. } => images,
+        };
+        let part = part.min(images);
+        part * self.alive(0.0, numbers) + (images - part) * self.pixels()
     }
 
     /// Bytes that are alive at once in a forward pass of one image without gradients, its pixels included.

@@ -299,7 +299,11 @@ impl<'a> Run<'a> {
     fn pass_without_gradients(&self) -> f64 {
         let single = Numbers { bytes: F32, fused: self.sizes.on_processor };
         let images = (self.sizes.train.max(self.sizes.tests)).min(FROZEN_CHUNK) as f64;
-        let of_images = images * self.encoder.alive(self.demand.image_vectors, self.numbers);
+        let changed = self.demand.image.any || self.demand.image_vectors > 0.0 || self.demand.changed > 0.0;
+        let of_images = match changed || !self.numbers.fused || self.spec.model.backbone.is_some() {
+            true => images * self.encoder.alive(self.demand.image_vectors, self.numbers),
+            false => self.encoder.alive_in_parts(images, self.numbers),
+        };
         let texts = match self.demand.texts_per_image {
             true => TEXTS_AT_ONCE.max(self.sizes.classes as f64),
             false => self.sizes.classes.min(FROZEN_TEXTS) as f64,
