@@ -112,15 +112,16 @@ impl Clip {
     /// # Panics
     /// If the pixels are not of the model's resolution.
     pub fn encode_image(&self, pixels: Tensor<4>, injection: &Injection) -> Tensor<2> {
-        let encode = |pixels| self.visual.project(self.visual.pooled(pixels, injection), injection);
+        let pooled = |pixels| self.visual.pooled(pixels, injection);
         let images = pixels.dims()[0];
-        match self.visual.images_at_once(&pixels.device()) {
+        let pooled = match self.visual.images_at_once(&pixels.device()) {
             Some(most) if injection.is_none() && images > most => {
                 let evenly = images.div_ceil(images.div_ceil(most));
-                Tensor::cat(pixels.split(evenly, 0).into_iter().map(encode).collect(), 0)
+                Tensor::cat(pixels.split(evenly, 0).into_iter().map(pooled).collect(), 0)
             }
-            _ => encode(pixels),
-        }
+            _ => pooled(pixels),
+        };
+        self.visual.project(pooled, injection)
     }
 
     /// The feature of each text, not normalised. Reads no position behind the last end of a text.
