@@ -128,7 +128,9 @@ impl Tokenizer {
                 "normalized": false, "special": true
             })
         };
-        let merges: Vec<[&str; 2]> = merges.iter().map(|merge| [&*merge.first, &*merge.second]).collect();
+        // As lines, which every version of the `tokenizers` crate reads; pairs are read since 0.20 only.
+        let merges: Vec<String> =
+            merges.iter().map(|merge| format!("{} {}", merge.first, merge.second)).collect();
         let tokenizer = json!({
             "version": "1.0",
             "truncation": null,

@@ -305,8 +305,12 @@ def load():
 
 def load_with_tokenizer():
     from transformers import CLIPTokenizerFast
-    model = load()
-    return lambda: (model(), CLIPTokenizerFast.from_pretrained(REQUEST["folder"]))
+    model, folder = load(), REQUEST["folder"]
+    try:
+        CLIPTokenizerFast.from_pretrained(folder)
+    except Exception as error:
+        raise ImportError(f"transformers cannot read the tokenizer ({error})") from error
+    return lambda: (model(), CLIPTokenizerFast.from_pretrained(folder))
 
 
 def peak_bytes():
