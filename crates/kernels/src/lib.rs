@@ -42,8 +42,9 @@ pub use replay::{computing_anew, computing_once};
 pub use softmax::log_softmax;
 pub use updates::{AdamUpdate, Decay, MomentumUpdate};
 
-/// Gives memory back to the allocator that fused passes have kept for later results. Useful between parts of a program
-/// that need memory of other sizes, such as training and writing what was trained; results are the same without it.
+/// Gives memory back that fused passes have kept for later results, and with glibc also what its heap keeps of freed
+/// memory. Useful between parts of a program that need memory of other sizes, such as training and writing what was
+/// trained; results are the same without it.
 pub fn release_memory() {
     #[cfg(feature = "flex")]
     flex::memory::release();

@@ -75,6 +75,18 @@ impl Pool {
 /// Gives back what nobody uses: see [`crate::release_memory`].
 pub(crate) fn release() {
     POOL.lock().unwrap_or_else(PoisonError::into_inner).release();
+    close_gaps();
+}
+
+/// Gives the system what is free between allocations that live on: glibc keeps the gaps that large tensors leave in its
+/// heap, and whatever is larger than them is taken from the system anew.
+fn close_gaps() {
+    // SAFETY: the allocator locks what it walks through, and touches free memory only.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Values of a result in the making.
