@@ -32,6 +32,8 @@ pub struct Case {
     recipe: &'static str,
     /// Whether a residual network without texts takes the place of the image tower.
     pub has_backbone: bool,
+    /// Whether what is loaded is the weights, without tokenizer and preprocessing.
+    pub is_weights: bool,
     /// The forms that the peer has of it in f32.
     peers: &'static [&'static str],
     /// `training.memory_budget`. Cases that have one are measured when they are asked for.
@@ -124,7 +126,7 @@ optimiser = { rule = "sgd", momentum = 0.9, nesterov = true }
 const ZERO_SHOT: &str = "[method]\nname = \"zero-shot\"\ntemplates = \"single\"\n";
 
 /// All cases, in the order in which they are measured.
-pub const CASES: [Case; 14] = [
+pub const CASES: [Case; 15] = [
     Case { peers: &["promptsrc"], ..step("promptsrc-50", 4, 50, PROMPTSRC) },
     Case { peers: &["promptsrc"], ..step("promptsrc-100", 4, 100, PROMPTSRC) },
     Case { peers: &["coop"], ..step("coop", 32, 100, COOP) },
@@ -138,11 +140,28 @@ pub const CASES: [Case; 14] = [
     Case { budget: Some("6GiB"), ..step("coop-21000", 32, 21_000, COOP_CACHED) },
     Case { kind: Kind::Encode, peers: &["zero-shot"], ..step("zero-shot", 32, 100, ZERO_SHOT) },
     Case { kind: Kind::Text, peers: &["text"], ..step("text-1000", 1, 1000, ZERO_SHOT) },
-    Case { kind: Kind::Load, peers: &["load", "load-with-tokenizer"], ..step("load", 1, 1, ZERO_SHOT) },
+    Case {
+        kind: Kind::Load,
+        peers: &["load-weights"],
+        is_weights: true,
+        ..step("load-weights", 1, 1, ZERO_SHOT)
+    },
+    Case { kind: Kind::Load, peers: &["load"], ..step("load", 1, 1, ZERO_SHOT) },
 ];
 
 const fn step(name: &'static str, batch: usize, classes: usize, recipe: &'static str) -> Case {
-    Case { name, kind: Kind::Step, batch, classes, recipe, has_backbone: false, peers: &[], budget: None }
+    let (has_backbone, is_weights) = (false, false);
+    Case {
+        name,
+        kind: Kind::Step,
+        batch,
+        classes,
+        recipe,
+        has_backbone,
+        is_weights,
+        peers: &[],
+        budget: None,
+    }
 }
 
 impl Case {

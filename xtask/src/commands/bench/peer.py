@@ -1,9 +1,9 @@
 """The cases of `cargo xtask bench` in PyTorch: the same mathematics at the same sizes, with random weights.
 
-One argument, a JSON object: form, batch, classes, threads, sizes, and for `load` the folder of a model. The script says
-{"ready": ...}, then takes a turn for every line on its standard input and says {"seconds": ...}; at the end of the input
-it says {"peak_bytes": ...}. Forms that are called official do what the authors' code does, also where that is more than
-the mathematics asks for.
+One argument, a JSON object: form, batch, classes, threads, sizes, and for what is loaded the folder of a model. The
+script says {"ready": ...}, then takes a turn for every line on its standard input and says {"seconds": ...}; at the end
+of the input it says {"peak_bytes": ...}. Forms that are called official do what the authors' code does, also where that
+is more than the mathematics asks for.
 """
 
 import json
@@ -290,7 +290,7 @@ def text_tower():
     return step
 
 
-def load():
+def load_weights():
     folder = REQUEST["folder"]
     try:
         os.environ["HF_HUB_OFFLINE"] = "1"
@@ -303,14 +303,14 @@ def load():
         return lambda: {name: value.clone() for name, value in load_file(folder + "/model.safetensors").items()}
 
 
-def load_with_tokenizer():
+def load():
     from transformers import CLIPTokenizerFast
-    model, folder = load(), REQUEST["folder"]
+    weights, folder = load_weights(), REQUEST["folder"]
     try:
         CLIPTokenizerFast.from_pretrained(folder)
     except Exception as error:
         raise ImportError(f"transformers cannot read the tokenizer ({error})") from error
-    return lambda: (model(), CLIPTokenizerFast.from_pretrained(folder))
+    return lambda: (weights(), CLIPTokenizerFast.from_pretrained(folder))
 
 
 def peak_bytes():
@@ -331,8 +331,8 @@ FORMS = {
     "zero-shot": lambda: zero_shot(torch.float32),
     "zero-shot-bf16": lambda: zero_shot(torch.bfloat16),
     "text": text_tower,
+    "load-weights": load_weights,
     "load": load,
-    "load-with-tokenizer": load_with_tokenizer,
 }
 
 try:

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 use burn::tensor::Device;
-use regulus_clip::Pretrained;
+use regulus_clip::{LoadedClip, Pretrained};
 use regulus_datasets::{LabelledImages, Task};
 use regulus_images::random::Stream;
 use regulus_kernels::{MatmulPrecision, multiplying_in};
@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Kind::Step => steps(&case, *model, *matmul, &device),
         Kind::Encode => images(&case, *model, *matmul, &device),
         Kind::Text => texts(&case, *model, &device),
-        Kind::Load => loading(folder.as_deref(), &device),
+        Kind::Load => loading(&case, folder.as_deref(), &device),
     })
 }
 
@@ -120,9 +120,13 @@ fn texts(case: &Case, model: Model, device: &Device) -> Outcome {
     })
 }
 
-fn loading(folder: Option<&Path>, device: &Device) -> Outcome {
-    let folder = folder.ok_or_else(|| Failure::Request(anyhow!("`load` needs the folder of a model")))?;
-    serve(|| Pretrained::load(folder, device).map(|_| ()).map_err(Failure::work))
+fn loading(case: &Case, folder: Option<&Path>, device: &Device) -> Outcome {
+    let folder =
+        folder.ok_or_else(|| Failure::Request(anyhow!("{} needs the folder of a model", case.name)))?;
+    match case.is_weights {
+        true => serve(|| LoadedClip::load(folder, device).map(|_| ()).map_err(Failure::work)),
+        false => serve(|| Pretrained::load(folder, device).map(|_| ()).map_err(Failure::work)),
+    }
 }
 
 /// A random model, images of noise, and names for the classes.
