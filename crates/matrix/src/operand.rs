@@ -1,11 +1,18 @@
 //! One side of a product as the packing code sees it: lanes (rows of `a`, columns of `b`) that run along the
 //! depth over which the product sums.
 
-use crate::Matrix;
+use crate::{Matrix, Pieced, Source};
 
-/// A matrix by lanes and depth, with the weights that a mask keeps.
+/// A matrix by lanes and depth.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Operand<'a> {
+pub(crate) enum Operand<'a> {
+    Strided(Strided<'a>),
+    Pieced(Pieced<'a>),
+}
+
+/// A matrix with strides by lanes and depth, with the weights that a mask keeps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Strided<'a> {
     lanes: Matrix<'a>,
     keep: Option<&'a [u64]>,
 }
@@ -38,10 +45,50 @@ pub(crate) struct Runs<'a> {
 
 impl<'a> Operand<'a> {
     /// The left-hand side of a product.
-    pub(crate) fn left(matrix: Matrix<'a>) -> Self {
-        Self { lanes: matrix, keep: None }
+    pub(crate) fn left(source: Source<'a>) -> Self {
+        match source {
+            Source::Strided(lanes) => Self::Strided(Strided { lanes, keep: None }),
+            Source::Pieced(lanes) => Self::Pieced(lanes),
+        }
     }
 
+    /// The right-hand side of a product.
+    pub(crate) fn right(source: Source<'a>) -> Self {
+        Self::left(source.transposed())
+    }
+
+    pub(crate) fn lanes(&self) -> usize {
+        match self {
+            Self::Strided(operand) => operand.lanes.rows(),
+            Self::Pieced(lanes) => lanes.rows(),
+        }
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        match self {
+            Self::Strided(operand) => operand.lanes.columns(),
+            Self::Pieced(lanes) => lanes.columns(),
+        }
+    }
+
+    pub(crate) fn order(&self) -> Order {
+        match self {
+            Self::Strided(operand) => operand.order(),
+            Self::Pieced(lanes) if lanes.is_transposed() => Order::AcrossLanes,
+            Self::Pieced(_) => Order::AlongDepth,
+        }
+    }
+
+    /// The value at a place, 0 where a mask says so.
+    pub(crate) fn value(&self, lane: usize, depth: usize) -> f32 {
+        match self {
+            Self::Strided(operand) => operand.value(lane, depth),
+            Self::Pieced(lanes) => lanes.value(lane, depth),
+        }
+    }
+}
+
+impl<'a> Strided<'a> {
     /// The right-hand side of a product.
     pub(crate) fn right(matrix: Matrix<'a>) -> Self {
         Self { lanes: matrix.transposed(), keep: None }
@@ -55,16 +102,13 @@ impl<'a> Operand<'a> {
         Self { lanes: matrix.transposed(), keep: Some(keep) }
     }
 
+    /// The matrix that is the right-hand side, without its mask.
+    pub(crate) fn matrix(&self) -> Matrix<'a> {
+        self.lanes.transposed()
+    }
+
     pub(crate) fn is_masked(&self) -> bool {
         self.keep.is_some()
-    }
-
-    pub(crate) fn lanes(&self) -> usize {
-        self.lanes.rows()
-    }
-
-    pub(crate) fn depth(&self) -> usize {
-        self.lanes.columns()
     }
 
     pub(crate) fn order(&self) -> Order {
@@ -81,7 +125,7 @@ impl<'a> Operand<'a> {
 
     /// The value at a place, 0 where the mask says so.
     pub(crate) fn value(&self, lane: usize, depth: usize) -> f32 {
-        assert!(lane < self.lanes() && depth < self.depth(), "a place outside of the operand");
+        assert!(lane < self.lanes.rows() && depth < self.lanes.columns(), "a place outside of the operand");
         if self.kept(lane, depth) & 1 == 0 {
             return 0.0;
         }
@@ -94,7 +138,7 @@ impl<'a> Operand<'a> {
     #[inline]
     pub(crate) fn runs(&self, lane: usize, lanes: usize, depth: usize, depths: usize) -> Runs<'a> {
         assert!(
-            lane + lanes <= self.lanes() && depth + depths <= self.depth(),
+            lane + lanes <= self.lanes.rows() && depth + depths <= self.lanes.columns(),
             "a block outside of the operand"
         );
         let along = self.order() == Order::AlongDepth;
@@ -126,9 +170,9 @@ impl<'a> Operand<'a> {
     fn kept(&self, lane: usize, depth: usize) -> u16 {
         let Some(words) = self.keep else { return u16::MAX };
         let bit = if self.lanes.is_transposed() {
-            depth * self.lanes() + lane
+            depth * self.lanes.rows() + lane
         } else {
-            lane * self.depth() + depth
+            lane * self.lanes.columns() + depth
         };
         let (word, shift) = (bit / 64, bit % 64);
         let low = words.get(word).map_or(0, |bits| bits >> shift);
@@ -147,7 +191,7 @@ mod tests {
         let matrix = Matrix::new(&values, 10, 10, 10);
         let words = [1 << 63 | 1 << 1, 1 << 7];
         for operand in
-            [Operand::masked_right(matrix, &words), Operand::masked_right(matrix.transposed(), &words)]
+            [Strided::masked_right(matrix, &words), Strided::masked_right(matrix.transposed(), &words)]
         {
             let turned = operand.lanes.is_transposed();
             let kept =
@@ -155,10 +199,10 @@ mod tests {
             assert_eq!((kept(0, 0), kept(0, 1), kept(1, 0)), (0.0, 2.0, 0.0));
             assert_eq!((kept(6, 3), kept(6, 4), kept(7, 1)), (64.0, 0.0, 72.0));
         }
-        let runs = Operand::masked_right(matrix.transposed(), &words).runs(6, 2, 3, 7);
+        let runs = Strided::masked_right(matrix.transposed(), &words).runs(6, 2, 3, 7);
         assert_eq!((runs.values[0], runs.values.len(), runs.stride), (64.0, 17, 10));
         assert_eq!(runs.masks.unwrap()[..3], [1, 0, 0]);
-        let runs = Operand::masked_right(matrix, &words).runs(1, 9, 7, 1);
+        let runs = Strided::masked_right(matrix, &words).runs(1, 9, 7, 1);
         assert_eq!((runs.values[0], runs.values.len(), runs.masks.unwrap()[0]), (72.0, 9, 1));
     }
 }

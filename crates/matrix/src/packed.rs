@@ -3,7 +3,7 @@
 use crate::bf16::Tiles;
 use crate::blocks::{self, Engine, PANEL};
 use crate::lines::Line;
-use crate::operand::Operand;
+use crate::operand::{Operand, Strided};
 use crate::portable::Values;
 use crate::{Kernels, Matrix, Precision, Threads};
 
@@ -41,24 +41,23 @@ impl Packed {
 
     /// Packs a matrix for a choice of kernels.
     pub fn with_kernels(matrix: Matrix, precision: Precision, kernels: Kernels) -> Self {
-        let operand = Operand::right(matrix);
         let contents = match precision {
-            Precision::F32 => Self::f32_contents(matrix, &operand, kernels),
+            Precision::F32 => Self::f32_contents(matrix, kernels),
             Precision::Bf16x3 | Precision::Bf16 => {
                 let engine = Tiles::new(precision == Precision::Bf16x3, kernels);
-                Contents::Tiles { lines: panels(engine, &operand), engine }
+                Contents::Tiles { lines: panels(engine, matrix), engine }
             }
         };
         Self { rows: matrix.rows(), columns: matrix.columns(), precision, contents }
     }
 
-    fn f32_contents(matrix: Matrix, operand: &Operand, kernels: Kernels) -> Contents {
+    fn f32_contents(matrix: Matrix, kernels: Kernels) -> Contents {
         #[cfg(target_arch = "x86_64")]
         if let (Kernels::Native, Some(engine)) = (kernels, Avx512::detect()) {
-            return Contents::Panels { lines: panels(engine, operand), engine };
+            return Contents::Panels { lines: panels(engine, matrix), engine };
         }
         let _ = kernels;
-        Contents::Values(Values::copy(matrix, operand, Threads::Pool))
+        Contents::Values(Values::copy(&Strided::right(matrix), Threads::Pool))
     }
 
     /// The number of rows of the operand.
@@ -87,8 +86,9 @@ impl Packed {
     }
 }
 
-fn panels<E: Engine>(engine: E, operand: &Operand) -> Vec<Line> {
+fn panels<E: Engine>(engine: E, matrix: Matrix) -> Vec<Line> {
+    let operand = Operand::right(matrix.into());
     let mut lines = vec![Line::ZERO; operand.lanes().div_ceil(PANEL) * engine.panel_lines(operand.depth())];
-    blocks::pack(engine, operand, Threads::Pool, &mut lines);
+    blocks::pack(engine, &operand, Threads::Pool, &mut lines);
     lines
 }

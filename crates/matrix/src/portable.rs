@@ -3,8 +3,8 @@
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use crate::operand::Operand;
-use crate::{Matrix, MatrixMut, Settings, Threads};
+use crate::operand::{Operand, Strided};
+use crate::{Matrix, MatrixMut, Pieced, Settings, Source, Threads};
 
 /// Whether the columns of a matrix are stored one after the other, if its rows are not; nothing for a matrix that
 /// lies in neither way, or in both.
@@ -17,15 +17,26 @@ fn by_columns(matrix: Matrix) -> Option<bool> {
     }
 }
 
-/// The product of `a` and `b`, whose shapes agree with `out`, with zeros where the mask of `right`, which is `b`, says so.
+/// The product of `a` and `b`, whose shapes agree with `out`.
 ///
 /// The `gemm` crate has several ways to sum, and chooses by strides. So that a packed copy gives the same bits, a
 /// right-hand side that its copy could not resemble is copied here as well.
-pub(crate) fn product(out: MatrixMut, a: Matrix, b: Matrix, right: &Operand, settings: &Settings) {
-    if by_columns(b).is_some() && !right.is_masked() {
-        return call(out, a, b, settings);
-    }
-    let copy = Values::copy(b, right, settings.threads);
+pub(crate) fn product(out: MatrixMut, a: Source, b: &Operand, settings: &Settings) {
+    let joined;
+    let a = match a {
+        Source::Strided(a) => a,
+        Source::Pieced(a) => {
+            joined = Values::joined(a, settings.threads);
+            joined.matrix()
+        }
+    };
+    let copy = match b {
+        Operand::Strided(b) if by_columns(b.matrix()).is_some() && !b.is_masked() => {
+            return call(out, a, b.matrix(), settings);
+        }
+        Operand::Strided(b) => Values::copy(b, settings.threads),
+        Operand::Pieced(b) => Values::joined(b.transposed(), settings.threads),
+    };
     call(out, a, copy.matrix(), settings);
 }
 
@@ -96,8 +107,9 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// Copies a matrix as `operand` has it: with zeros where its mask says so.
-    pub(crate) fn copy(matrix: Matrix, operand: &Operand, threads: Threads) -> Self {
+    /// Copies a right-hand side, with zeros where its mask says so.
+    pub(crate) fn copy(operand: &Strided, threads: Threads) -> Self {
+        let matrix = operand.matrix();
         let (rows, columns) = (matrix.rows(), matrix.columns());
         let by_columns = by_columns(matrix).unwrap_or(false);
         let mut values = vec![0.0; rows * columns];
@@ -112,6 +124,16 @@ impl Values {
             Threads::Pool => values.par_chunks_exact_mut(width.max(1)).enumerate().for_each(fill),
         }
         Self { values, rows, columns, by_columns }
+    }
+
+    /// Copies a matrix in pieces.
+    fn joined(matrix: Pieced, threads: Threads) -> Self {
+        Self {
+            values: matrix.copied(threads),
+            rows: matrix.rows(),
+            columns: matrix.columns(),
+            by_columns: matrix.is_transposed(),
+        }
     }
 
     fn matrix(&self) -> Matrix<'_> {

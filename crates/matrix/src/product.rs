@@ -2,20 +2,26 @@
 
 use crate::bf16::Tiles;
 use crate::blocks::{self, Columns};
-use crate::operand::Operand;
+use crate::operand::{Operand, Strided};
 use crate::packed::Contents;
 use crate::portable;
-use crate::{Kernels, Matrix, MatrixMut, Packed, Precision, Settings};
+use crate::{Kernels, Matrix, MatrixMut, Packed, Precision, Settings, Source};
 
 #[cfg(target_arch = "x86_64")]
 use crate::avx512::Avx512;
 
-/// Sets `out` to `factor a b`, or adds that to it; the operands may have any strides.
+/// Sets `out` to `factor a b`, or adds that to it; the operands may have any strides, or rows [in pieces](crate::Pieced).
 ///
 /// # Panics
 /// If the shapes do not agree.
-pub fn product(out: MatrixMut, a: Matrix, b: Matrix, precision: Precision, settings: &Settings) {
-    of_raw(out, a, b, None, precision, settings);
+pub fn product<'a>(
+    out: MatrixMut,
+    a: impl Into<Source<'a>>,
+    b: impl Into<Source<'a>>,
+    precision: Precision,
+    settings: &Settings,
+) {
+    of_raw(out, a.into(), Operand::right(b.into()), precision, settings);
 }
 
 /// [`product`] with exact zeros in place of the values of `b` whose bit is not set. They are put in where `b` is packed,
@@ -32,30 +38,23 @@ pub fn product_masked(
     precision: Precision,
     settings: &Settings,
 ) {
-    of_raw(out, a, b, Some(bits), precision, settings);
+    let masked = Operand::Strided(Strided::masked_right(b, bits));
+    of_raw(out, a.into(), masked, precision, settings);
 }
 
-fn of_raw(
-    mut out: MatrixMut,
-    a: Matrix,
-    b: Matrix,
-    bits: Option<&[u64]>,
-    precision: Precision,
-    settings: &Settings,
-) {
-    check(&out, a, b.rows(), b.columns());
-    let right = bits.map_or_else(|| Operand::right(b), |bits| Operand::masked_right(b, bits));
+fn of_raw(mut out: MatrixMut, a: Source, b: Operand, precision: Precision, settings: &Settings) {
+    check(&out, a, b.depth(), b.lanes());
     if finished(&mut out, a, settings) {
         return;
     }
-    let (rows, columns) = (Operand::left(a), Columns::Raw(right));
+    let (rows, columns) = (Operand::left(a), Columns::Raw(b));
     match precision {
         Precision::F32 => {
             #[cfg(target_arch = "x86_64")]
             if let (Kernels::Native, Some(engine)) = (settings.kernels, Avx512::detect()) {
                 return blocks::product(engine, out, &rows, columns, settings);
             }
-            portable::product(out, a, b, &right, settings);
+            portable::product(out, a, &b, settings);
         }
         Precision::Bf16x3 | Precision::Bf16 => {
             let engine = Tiles::new(precision == Precision::Bf16x3, settings.kernels);
@@ -70,11 +69,11 @@ fn of_raw(
 /// # Panics
 /// If the shapes do not agree.
 pub fn product_packed(mut out: MatrixMut, a: Matrix, b: &Packed, settings: &Settings) {
-    check(&out, a, b.rows(), b.columns());
-    if finished(&mut out, a, settings) {
+    check(&out, a.into(), b.rows(), b.columns());
+    if finished(&mut out, a.into(), settings) {
         return;
     }
-    let rows = Operand::left(a);
+    let rows = Operand::left(a.into());
     match &b.contents {
         Contents::Values(values) => portable::product_packed(out, a, values, settings),
         #[cfg(target_arch = "x86_64")]
@@ -87,7 +86,7 @@ pub fn product_packed(mut out: MatrixMut, a: Matrix, b: &Packed, settings: &Sett
     }
 }
 
-fn check(out: &MatrixMut, a: Matrix, rows: usize, columns: usize) {
+fn check(out: &MatrixMut, a: Source, rows: usize, columns: usize) {
     assert!(
         a.columns() == rows && out.rows() == a.rows() && out.columns() == columns,
         "the shapes of the matrices do not agree: {}x{} times {rows}x{columns} into {}x{}",
@@ -99,7 +98,7 @@ fn check(out: &MatrixMut, a: Matrix, rows: usize, columns: usize) {
 }
 
 /// Settles products without an element or without a term to sum.
-fn finished(out: &mut MatrixMut, a: Matrix, settings: &Settings) -> bool {
+fn finished(out: &mut MatrixMut, a: Source, settings: &Settings) -> bool {
     if out.rows() == 0 || out.columns() == 0 {
         return true;
     }

@@ -1,4 +1,5 @@
-//! Convolutions as matrix products of the kernels with what the windows read.
+//! Convolutions as matrix products of the kernels with what the windows read, which is written down once, not once for
+//! each place of the window.
 //!
 //! Images with few outputs are taken together, so that no product is too narrow; how many does not depend on threads.
 
@@ -7,17 +8,15 @@ use burn::backend::flex::FlexTensor;
 
 use super::memory::Buffer;
 use super::multiply::{How, Multiply};
+use super::places::{Places, WindowPlaces};
 use super::windows::Windows;
 use super::{Operation, tensor};
-use regulus_matrix::{Matrix, MatrixMut, Precision};
+use regulus_matrix::{Matrix, MatrixMut, Precision, Source};
 
 use crate::parallel;
 
 /// Columns that a product should have at least.
 const COLUMNS: usize = 512;
-
-/// Channels that a task brings together.
-const TOGETHER: usize = 16;
 
 /// `conv2d` of `[batch, in, height, width]`, `[out, in, side, side]` and, as an operation of three tensors, `[out]`.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +71,8 @@ impl Convolution {
         [x_tracked, weight_tracked]: [bool; 2],
     ) -> (FlexTensor, Saved) {
         let sizes = Sizes::new(self, &x, &weight);
-        let result = sizes.convolve(x.storage(), weight.storage(), bias.as_ref().map(FlexTensor::storage));
+        let matrix = Matrix::new(weight.storage(), sizes.outputs, sizes.depth(), sizes.depth());
+        let result = sizes.convolve(x.storage(), matrix, bias.as_ref().map(FlexTensor::storage));
         let saved = Saved { weight: x_tracked.then_some(weight), x: weight_tracked.then_some(x), sizes };
         (result, saved)
     }
@@ -80,7 +80,7 @@ impl Convolution {
 
 impl Saved {
     /// With `c` the columns that the windows read: `dc = weightᵀ g`, put back where it was read, and
-    /// `dweight = Σ g cᵀ`.
+    /// `dweight = Σ g cᵀ`. Where windows lie side by side, putting back is a convolution itself.
     fn gradients(
         &self,
         gradient: &FlexTensor,
@@ -110,7 +110,7 @@ impl Sizes {
         let ([batch, inputs, height, width], [outputs, _, side, _]) =
             (x.shape().dims(), weight.shape().dims());
         let Convolution { stride, padding, precision } = convolution;
-        let windows = Windows { height, width, side, stride, padding };
+        let windows = Windows { height, width, side, stride, padding, turned: false };
         Self { batch, inputs, outputs, windows, how: How::pooled(precision) }
     }
 
@@ -134,51 +134,25 @@ impl Sizes {
         (COLUMNS / self.windows.count()).clamp(1, self.batch)
     }
 
-    /// Whether the columns of an image are the image.
-    fn reads_in_place(&self) -> bool {
-        self.windows.are_pixels() && self.together() == 1
-    }
-
-    /// The columns of some images side by side, `[depth, images * outputs]`.
-    fn columns(&self, images: &[f32], columns: &mut [f32]) {
-        let Self { windows, inputs, .. } = *self;
-        let (pixels, count) = (windows.height * windows.width, windows.count());
-        let stride = images.len() / self.image() * count;
-        let channels = columns[..self.depth() * stride].chunks_mut(windows.area() * stride).enumerate();
+    /// `weight` times the columns, for each image.
+    fn convolve<'a>(&self, x: &[f32], weight: impl Into<Source<'a>>, bias: Option<&[f32]>) -> FlexTensor {
+        let (weight, count) = (weight.into(), self.windows.count());
+        let mut result = Buffer::of(self.batch * self.result());
+        let images = x.chunks(self.together() * self.image());
         parallel::run(
-            channels,
-            || (),
-            |(), (channel, rows)| {
-                for (place, image) in images.chunks(inputs * pixels).enumerate() {
-                    windows.gather(&image[channel * pixels..][..pixels], &mut rows[place * count..], stride);
+            images.zip(result.chunks_mut(self.together() * self.result())),
+            || (WindowPlaces::new(self.together(), self.inputs, self.windows), self.beside()),
+            |(columns, beside), (images, result)| {
+                let width = result.len() / self.outputs;
+                let columns = columns.of(images);
+                if width == count {
+                    self.product(weight, columns, result, width);
+                } else {
+                    self.product(weight, columns, beside, width);
+                    apart(beside, result, self.outputs, count);
                 }
             },
         );
-    }
-
-    fn convolve(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> FlexTensor {
-        let (count, depth) = (self.windows.count(), self.depth());
-        let mut result = Buffer::of(self.batch * self.result());
-        let weight = Matrix::new(weight, self.outputs, depth, depth);
-        let mut scratch = self.scratch();
-        let images = x.chunks(self.together() * self.image());
-        for (images, result) in images.zip(result.chunks_mut(self.together() * self.result())) {
-            let width = images.len() / self.image() * count;
-            if self.reads_in_place() {
-                let columns = Matrix::new(images, depth, width, width);
-                self.product(weight, columns, result, width);
-                continue;
-            }
-            let Scratch { columns, beside } = &mut scratch;
-            self.columns(images, columns);
-            let columns = Matrix::new(columns, depth, width, width);
-            if width == count {
-                self.product(weight, columns, result, width);
-            } else {
-                self.product(weight, columns, beside, width);
-                apart(beside, result, self.outputs, count);
-            }
-        }
         if let Some(bias) = bias {
             let channels = result.chunks_mut(count).zip(bias.iter().cycle());
             parallel::run(
@@ -193,58 +167,61 @@ impl Sizes {
     }
 
     fn input_gradient(&self, gradient: &[f32], weight: &[f32]) -> FlexTensor {
-        let (count, depth) = (self.windows.count(), self.depth());
+        let Some(windows) = self.windows.back() else { return self.scattered(gradient, weight) };
+        let (inputs, outputs, area) = (self.outputs, self.inputs, self.windows.area());
+        let back = Self { inputs, outputs, windows, ..*self };
+        if area == 1 {
+            let weight = Matrix::new(weight, self.outputs, self.inputs, self.inputs);
+            return back.convolve(gradient, weight.transposed(), None);
+        }
+        // For each input, what the windows of all outputs weigh it with.
+        let places = Places::channels(self.outputs, self.inputs, area);
+        back.convolve(gradient, places.of(weight), None)
+    }
+
+    /// The gradient of the input where windows do not lie side by side.
+    fn scattered(&self, gradient: &[f32], weight: &[f32]) -> FlexTensor {
+        let (count, depth, windows) = (self.windows.count(), self.depth(), self.windows);
         let mut result = Buffer::zeros(self.batch * self.image());
         let weight = Matrix::new(weight, self.outputs, depth, depth).transposed();
-        let mut scratch = self.scratch();
+        let channels = Places::channels(self.together(), self.outputs, count);
         let gradients = gradient.chunks(self.together() * self.result());
-        for (gradient, result) in gradients.zip(result.chunks_mut(self.together() * self.image())) {
-            let width = gradient.len() / self.result() * count;
-            let Scratch { columns, beside } = &mut scratch;
-            let gradient = together(gradient, beside, self.outputs, count);
-            let gradient = Matrix::new(gradient, self.outputs, width, width);
-            if self.reads_in_place() {
-                self.product(weight, gradient, result, width);
-                continue;
-            }
-            self.product(weight, gradient, columns, width);
-            let (windows, columns) = (self.windows, &*columns);
-            let channels = result.chunks_mut(windows.height * windows.width).enumerate();
-            parallel::run(
-                channels,
-                || (),
-                |(), (index, channel)| {
-                    let (image, of) = (index / self.inputs, index % self.inputs);
-                    let rows = &columns[of * windows.area() * width + image * count..];
-                    windows.scatter(rows, width, channel);
-                },
-            );
-        }
-        result.into_tensor([self.batch, self.inputs, self.windows.height, self.windows.width])
+        parallel::run(
+            gradients.zip(result.chunks_mut(self.together() * self.image())),
+            || Buffer::of(depth * self.together() * count),
+            |columns, (gradient, result)| {
+                let width = gradient.len() / self.outputs;
+                self.product(weight, channels.of(gradient), columns, width);
+                let columns = &*columns;
+                parallel::run(
+                    result.chunks_mut(windows.height * windows.width).enumerate(),
+                    || (),
+                    |(), (index, channel)| {
+                        let (image, of) = (index / self.inputs, index % self.inputs);
+                        let rows = &columns[of * windows.area() * width + image * count..];
+                        windows.scatter(rows, width, channel);
+                    },
+                );
+            },
+        );
+        result.into_tensor([self.batch, self.inputs, windows.height, windows.width])
     }
 
     fn weight_gradient(&self, gradient: &[f32], x: &[f32]) -> FlexTensor {
-        let (count, depth) = (self.windows.count(), self.depth());
-        let mut result = Buffer::zeros(self.outputs * depth);
-        let mut scratch = self.scratch();
+        let (depth, side) = (self.depth(), self.windows.side);
+        let mut result = Buffer::of(self.outputs * depth);
+        let mut columns = WindowPlaces::new(self.together(), self.inputs, self.windows);
+        let channels = Places::channels(self.together(), self.outputs, self.windows.count());
         let images = x.chunks(self.together() * self.image());
-        for (images, gradient) in images.zip(gradient.chunks(self.together() * self.result())) {
-            let width = images.len() / self.image() * count;
-            let Scratch { columns, beside } = &mut scratch;
-            let gradient = together(gradient, beside, self.outputs, count);
-            let gradient = Matrix::new(gradient, self.outputs, width, width);
-            let columns = match self.reads_in_place() {
-                true => images,
-                false => {
-                    self.columns(images, columns);
-                    columns
-                }
-            };
-            let columns = Matrix::new(columns, depth, width, width).transposed();
+        let groups = images.zip(gradient.chunks(self.together() * self.result()));
+        for (index, (images, gradient)) in groups.enumerate() {
             let target = MatrixMut::new(&mut result, self.outputs, depth, depth);
-            target.add_product(gradient, columns, 1.0, self.how);
+            let (gradient, columns) = (channels.of(gradient), columns.of(images).transposed());
+            match index {
+                0 => target.set_product(gradient, columns, 1.0, self.how),
+                _ => target.add_product(gradient, columns, 1.0, self.how),
+            }
         }
-        let side = self.windows.side;
         result.into_tensor([self.outputs, self.inputs, side, side])
     }
 
@@ -258,24 +235,23 @@ impl Sizes {
         tensor(sums, [self.outputs])
     }
 
-    fn product(&self, weight: Matrix, columns: Matrix, result: &mut [f32], width: usize) {
+    fn product<'a>(
+        &self,
+        weight: impl Into<Source<'a>>,
+        columns: impl Into<Source<'a>>,
+        result: &mut [f32],
+        width: usize,
+    ) {
+        let weight = weight.into();
         let target = MatrixMut::new(result, weight.rows(), width, width);
         target.set_product(weight, columns, 1.0, self.how);
     }
 
-    fn scratch(&self) -> Scratch {
-        let width = self.together() * self.windows.count();
-        let columns = if self.reads_in_place() { 0 } else { self.depth() * width };
-        let beside = if self.together() == 1 { 0 } else { self.outputs * width };
-        Scratch { columns: Buffer::of(columns), beside: Buffer::of(beside) }
+    /// Memory for the results of images that stand side by side, channel by channel.
+    fn beside(&self) -> Buffer {
+        let together = self.together();
+        Buffer::of(if together == 1 { 0 } else { together * self.result() })
     }
-}
-
-/// Memory that all groups of images use.
-struct Scratch {
-    columns: Buffer,
-    /// Results of a group, channel by channel, with those of its images side by side.
-    beside: Buffer,
 }
 
 /// `[channels, images, count]` to `[images, channels, count]`.
@@ -290,26 +266,4 @@ fn apart(beside: &[f32], result: &mut [f32], channels: usize, count: usize) {
             }
         },
     );
-}
-
-/// `[images, channels, count]` to `[channels, images, count]`, where there are several images.
-fn together<'a>(gradient: &'a [f32], beside: &'a mut [f32], channels: usize, count: usize) -> &'a [f32] {
-    let width = gradient.len() / channels;
-    if width == count {
-        return gradient;
-    }
-    let rows = beside[..gradient.len()].chunks_mut(TOGETHER * width).enumerate();
-    parallel::run(
-        rows,
-        || (),
-        |(), (index, rows)| {
-            for (row, values) in rows.chunks_mut(width).enumerate() {
-                let channel = index * TOGETHER + row;
-                for (image, values) in values.chunks_mut(count).enumerate() {
-                    values.copy_from_slice(&gradient[(image * channels + channel) * count..][..count]);
-                }
-            }
-        },
-    );
-    beside
 }

@@ -18,6 +18,7 @@ mod masked_linear;
 pub(crate) mod memory;
 mod multiply;
 mod packed;
+mod places;
 mod relu;
 mod softmax;
 mod windows;

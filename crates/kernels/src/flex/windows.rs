@@ -10,6 +10,8 @@ pub(super) struct Windows {
     pub(super) side: usize,
     pub(super) stride: usize,
     pub(super) padding: usize,
+    /// Whether a window is read from its last place to its first one.
+    pub(super) turned: bool,
 }
 
 impl Windows {
@@ -36,26 +38,39 @@ impl Windows {
         self.side == 1 && self.stride == 1 && self.padding == 0
     }
 
-    /// Writes what the windows read of one channel, place by place within the window: that of place `p` into
-    /// `rows[p * row_stride..][..count]`.
-    pub(super) fn gather(self, channel: &[f32], rows: &mut [f32], row_stride: usize) {
-        let out_width = self.out_width();
-        for place in 0..self.area() {
-            let row = &mut rows[place * row_stride..][..self.count()];
-            let columns = self.inside(place % self.side, self.width, out_width);
-            for (out_y, line) in row.chunks_exact_mut(out_width).enumerate() {
-                let Some(y) = self.source(out_y, place / self.side, self.height) else {
+    /// Places of a window, in each direction, between which there is no whole step.
+    fn phases(self) -> usize {
+        self.side.min(self.stride)
+    }
+
+    /// Height and width of a plane.
+    fn plane(self) -> (usize, usize) {
+        let steps = (self.side - 1) / self.stride;
+        (self.out_height() + steps, self.out_width() + steps)
+    }
+
+    /// Values of a padded channel: a plane for each phase of rows and columns, with the zeros around the image.
+    pub(super) fn padded(self) -> usize {
+        let (height, width) = self.plane();
+        self.phases().pow(2) * height * width
+    }
+
+    /// Writes a channel so that neighbouring outputs read neighbouring values at each place of their windows.
+    pub(super) fn pad(self, channel: &[f32], padded: &mut [f32]) {
+        let (height, width) = self.plane();
+        for (phase, plane) in padded.chunks_exact_mut(height * width).enumerate() {
+            let (row, column) = (phase / self.phases(), phase % self.phases());
+            let inside = self.inside(column, self.width, width);
+            let first = (inside.start * self.stride + column).saturating_sub(self.padding);
+            for (step, line) in plane.chunks_exact_mut(width).enumerate() {
+                let Some(y) = self.source(step, row, self.height).filter(|_| !inside.is_empty()) else {
                     line.fill(0.0);
                     continue;
                 };
-                line[..columns.start].fill(0.0);
-                line[columns.end..].fill(0.0);
-                if columns.is_empty() {
-                    continue;
-                }
-                let first = columns.start * self.stride + place % self.side - self.padding;
                 let source = &channel[y * self.width..][first..self.width];
-                let line = &mut line[columns.clone()];
+                line[..inside.start].fill(0.0);
+                line[inside.end..].fill(0.0);
+                let line = &mut line[inside.clone()];
                 if self.stride == 1 {
                     line.copy_from_slice(&source[..line.len()]);
                 } else {
@@ -67,7 +82,34 @@ impl Windows {
         }
     }
 
-    /// Adds to each value of a channel what stands in the rows for it: the transpose of [`Self::gather`].
+    /// Where the first output reads in a padded channel, place by place within its window.
+    pub(super) fn starts(self) -> impl Iterator<Item = usize> {
+        let (height, width) = self.plane();
+        let (phases, last) = (self.phases(), self.area() - 1);
+        (0..self.area()).map(move |place| {
+            let place = if self.turned { last - place } else { place };
+            let (row, column) = (place / self.side, place % self.side);
+            let phase = row % self.stride * phases + column % self.stride;
+            (phase * height + row / self.stride) * width + column / self.stride
+        })
+    }
+
+    /// From where the first output reads to where the first of each line of outputs does.
+    pub(super) fn lines(self) -> impl Iterator<Item = usize> {
+        let (_, width) = self.plane();
+        (0..self.out_height()).map(move |line| line * width)
+    }
+
+    /// The windows over the outputs of these that reach each value of the image: convolved with them, the gradient of the
+    /// outputs becomes that of the image. `None` if they do not lie side by side.
+    pub(super) fn back(self) -> Option<Self> {
+        let padding = (self.side - 1).checked_sub(self.padding).filter(|_| self.stride == 1)?;
+        let (height, width) = (self.out_height(), self.out_width());
+        Some(Self { height, width, padding, turned: !self.turned, ..self })
+    }
+
+    /// Adds to each value of a channel what stands in the rows for it, where a row holds what all outputs read at a place
+    /// of their windows.
     pub(super) fn scatter(self, rows: &[f32], row_stride: usize, channel: &mut [f32]) {
         let out_width = self.out_width();
         for place in 0..self.area() {
@@ -121,24 +163,26 @@ mod tests {
             (9, 8, 7, 2, 3),
             (2, 2, 5, 1, 4),
         ] {
-            let windows = Windows { height, width, side, stride, padding };
+            let windows = Windows { height, width, side, stride, padding, turned: false };
             let channel: Vec<f32> = (1..=height * width).map(|value| value as f32).collect();
+            let mut padded = vec![-1.0; windows.padded()];
+            windows.pad(&channel, &mut padded);
             let row_stride = windows.count() + 2;
             let mut rows = vec![-1.0; windows.area() * row_stride];
-            windows.gather(&channel, &mut rows, row_stride);
             let mut sums = vec![0.0; height * width];
-            for place in 0..windows.area() {
-                for out in 0..windows.count() {
-                    let (out_y, out_x) = (out / windows.out_width(), out % windows.out_width());
-                    let y = (out_y * stride + place / side).checked_sub(padding).filter(|y| *y < height);
-                    let x = (out_x * stride + place % side).checked_sub(padding).filter(|x| *x < width);
-                    let expected = y.zip(x).map_or(0.0, |(y, x)| channel[y * width + x]);
-                    assert_eq!(rows[place * row_stride + out], expected, "{windows:?}");
-                    if let Some((y, x)) = y.zip(x) {
-                        sums[y * width + x] += expected;
+            for (place, start) in windows.starts().enumerate() {
+                for (out_y, line) in windows.lines().enumerate() {
+                    for out_x in 0..windows.out_width() {
+                        let y = (out_y * stride + place / side).checked_sub(padding).filter(|y| *y < height);
+                        let x = (out_x * stride + place % side).checked_sub(padding).filter(|x| *x < width);
+                        let value = y.zip(x).map_or(0.0, |(y, x)| channel[y * width + x]);
+                        assert_eq!(padded[start + line + out_x], value, "{windows:?}");
+                        rows[place * row_stride + out_y * windows.out_width() + out_x] = value;
+                        if let Some((y, x)) = y.zip(x) {
+                            sums[y * width + x] += value;
+                        }
                     }
                 }
-                assert_eq!(rows[place * row_stride + windows.count()], -1.0);
             }
             let mut scattered = vec![0.0; height * width];
             windows.scatter(&rows, row_stride, &mut scattered);

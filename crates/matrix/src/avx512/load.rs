@@ -2,8 +2,34 @@
 
 use std::arch::x86_64::*;
 
+use super::pieces::load_pieces;
 use crate::lines::Line;
 use crate::operand::{Operand, Order, Runs};
+
+/// An array of what `$of` makes of 0 to 15. Written out: a loop would move the registers through memory.
+macro_rules! each {
+    ($of:expr) => {
+        [
+            $of(0),
+            $of(1),
+            $of(2),
+            $of(3),
+            $of(4),
+            $of(5),
+            $of(6),
+            $of(7),
+            $of(8),
+            $of(9),
+            $of(10),
+            $of(11),
+            $of(12),
+            $of(13),
+            $of(14),
+            $of(15),
+        ]
+    };
+}
+pub(super) use each;
 
 /// Up to 16 lanes by 16 depths of an operand, the rest zero. `true` where a register holds one lane, `false` where
 /// it holds one depth.
@@ -21,10 +47,15 @@ pub(crate) fn block(
     if lanes == 0 || depths == 0 {
         return (by_lane, [_mm512_setzero_si512(); 16]);
     }
-    if operand.order() == Order::Scattered {
-        return (by_lane, gather(operand, lane, lanes, depth, depths));
-    }
-    (by_lane, load(&operand.runs(lane, lanes, depth, depths)))
+    let registers = match operand {
+        Operand::Pieced(values) if by_lane => load_pieces(values, lane, lanes, depth, depths),
+        Operand::Pieced(values) => load_pieces(values, depth, depths, lane, lanes),
+        Operand::Strided(_) if operand.order() == Order::Scattered => {
+            gather(operand, lane, lanes, depth, depths)
+        }
+        Operand::Strided(values) => load(&values.runs(lane, lanes, depth, depths)),
+    };
+    (by_lane, registers)
 }
 
 /// Each run to a register.
@@ -48,29 +79,6 @@ fn load(runs: &Runs) -> [__m512i; 16] {
             *register = unsafe { _mm512_maskz_loadu_epi32(masks[i] & present, start.add(i * stride).cast()) };
         }
         return registers;
-    }
-    // Written out: a loop would move the registers through memory.
-    macro_rules! each {
-        ($load:expr) => {
-            [
-                $load(0),
-                $load(1),
-                $load(2),
-                $load(3),
-                $load(4),
-                $load(5),
-                $load(6),
-                $load(7),
-                $load(8),
-                $load(9),
-                $load(10),
-                $load(11),
-                $load(12),
-                $load(13),
-                $load(14),
-                $load(15),
-            ]
-        };
     }
     let run = |i: usize| start.wrapping_add(i.wrapping_mul(stride)).cast::<i32>();
     if count == 16 && length == 16 {

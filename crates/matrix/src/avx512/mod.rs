@@ -3,6 +3,7 @@
 mod kernel;
 mod load;
 mod pack;
+mod pieces;
 mod transpose;
 
 pub(crate) use load::{block, store};

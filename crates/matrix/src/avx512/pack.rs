@@ -3,6 +3,7 @@
 //! Values that are adjacent across lanes are read for all lanes at once, depth by depth: coming back for the next lanes
 //! later would find the cache without them, because rows of a power of two lie in the same few places of it.
 
+use super::pieces::store_columns;
 use super::{block, store, strips, transpose};
 use crate::lines::Line;
 use crate::operand::{Operand, Order};
@@ -14,6 +15,15 @@ const DEPTHS: usize = 16;
 /// become zero.
 #[target_feature(enable = "avx512f")]
 pub(super) fn panel(operand: &Operand, lane: usize, into: &mut [Line]) {
+    if let Operand::Pieced(values) = operand
+        && operand.order() == Order::AcrossLanes
+    {
+        for half in 0..2 {
+            let first = (lane + 16 * half).min(operand.lanes());
+            store_columns::<2>(values, first, (operand.lanes() - first).min(16), into, half);
+        }
+        return;
+    }
     for (i, into) in into.chunks_mut(2 * DEPTHS).enumerate() {
         for half in 0..2 {
             let first = lane + 16 * half;

@@ -5,4 +5,5 @@
 mod bits;
 mod operands;
 mod pages;
+mod pieces;
 mod values;

@@ -52,7 +52,7 @@ mod guarded {
     }
 }
 
-use guarded::Pages;
+pub use guarded::Pages;
 
 fn check(at_end: bool) {
     let layouts = [

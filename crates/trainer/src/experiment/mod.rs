@@ -41,4 +41,4 @@ pub use training_check::check_training_config;
 pub use world_specs::{FewShotSpec, LongTailedSpec};
 
 /// Raised whenever the numbers of a run change, so that older results are not mistaken for new ones.
-pub const RESULTS_VERSION: u32 = 5;
+pub const RESULTS_VERSION: u32 = 6;
