@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-/// Runs `work` on every task with a scratch value of its thread.
+/// Runs `work` on every task with a scratch value that no other task uses at the same time.
 ///
 /// With one thread the tasks run in place: handing them to the pool would only add a change of threads.
 pub(crate) fn run<T: Send, S>(

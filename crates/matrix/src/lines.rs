@@ -17,7 +17,7 @@ impl Line {
 /// Larger memory is given back after use: 64 MiB.
 const LARGEST_KEPT: usize = 1 << 20;
 
-/// How many pieces a thread keeps; a product nests at most three.
+/// How many pieces a thread keeps. A product nests at most three; a thread that waits for others may begin another one.
 const MOST_KEPT: usize = 4;
 
 thread_local! {

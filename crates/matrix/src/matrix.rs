@@ -1,4 +1,5 @@
-//! Matrices on borrowed slices. All pointer arithmetic of the crate rests on what their constructors check.
+//! Matrices on borrowed slices. All pointer arithmetic of the crate rests on what their constructors
+//! and that of [`crate::Pieced`] check.
 
 use std::marker::PhantomData;
 use std::ops::Range;

@@ -27,7 +27,7 @@ impl<'a> Pieced<'a> {
     /// A row for each of `starts`, of as many pieces of `width` values as there are `lines`.
     ///
     /// # Panics
-    /// If the matrix exceeds its values.
+    /// If the matrix exceeds its values, or its pieces are empty or more than can be counted.
     pub fn new(values: &'a [f32], starts: &'a [usize], lines: &'a [usize], width: usize) -> Self {
         let fits = match (starts.iter().max(), lines.iter().max()) {
             (Some(start), Some(line)) => {
@@ -37,7 +37,8 @@ impl<'a> Pieced<'a> {
             _ => true,
         };
         assert!(fits, "the matrix exceeds its values");
-        assert!(width > 0 && lines.len().checked_mul(width).is_some(), "pieces of {width} values");
+        assert!(width > 0, "the pieces of the matrix are empty");
+        assert!(lines.len().checked_mul(width).is_some(), "the matrix has too many columns");
         Self { values, starts, lines, width, transposed: false }
     }
 
@@ -70,7 +71,7 @@ impl<'a> Pieced<'a> {
     }
 
     /// Values of a stored row.
-    fn length(self) -> usize {
+    pub(crate) fn length(self) -> usize {
         self.lines.len() * self.width
     }
 

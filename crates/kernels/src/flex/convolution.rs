@@ -1,5 +1,5 @@
-//! Convolutions as matrix products of the kernels with what the windows read, which is written down once, not once for
-//! each place of the window.
+//! Convolutions as matrix products of the kernels with what the windows read. That is an image with its border, from which
+//! AVX-512 and the bf16 modes read each place of the window; only the `gemm` crate is given a copy for each place.
 //!
 //! Images with few outputs are taken together, so that no product is too narrow; how many does not depend on threads.
 

@@ -2,7 +2,7 @@
 
 use super::memory::Buffer;
 use super::windows::Windows;
-use regulus_matrix::Pieced;
+use regulus_matrix::{Matrix, Pieced, Source};
 
 use crate::parallel;
 
@@ -15,6 +15,8 @@ pub(super) struct Places {
     /// For one image after the other, where its pieces of a row lie.
     lines: Vec<usize>,
     width: usize,
+    /// Whether the rows of an image follow each other.
+    whole: bool,
     /// Values of an image.
     image: usize,
     images: usize,
@@ -25,7 +27,8 @@ impl Places {
     pub(super) fn channels(images: usize, channels: usize, count: usize) -> Self {
         let image = channels * count;
         let starts = (0..channels).map(|channel| channel * count).collect();
-        Self { starts, lines: (0..images).map(|index| index * image).collect(), width: count, image, images }
+        let lines = (0..images).map(|index| index * image).collect();
+        Self { starts, lines, width: count, whole: true, image, images }
     }
 
     /// A row for each place of the windows over each padded channel, with what all outputs of each image read there.
@@ -37,15 +40,20 @@ impl Places {
             starts: (0..channels).flat_map(of_channel).collect(),
             lines: (0..images).flat_map(of_image).collect(),
             width: windows.out_width(),
+            whole: false,
             image,
             images,
         }
     }
 
     /// The rows for as many images as there are values.
-    pub(super) fn of<'a>(&'a self, values: &'a [f32]) -> Pieced<'a> {
-        let lines = self.lines.len() / self.images * (values.len() / self.image);
-        Pieced::new(values, &self.starts, &self.lines[..lines], self.width)
+    pub(super) fn of<'a>(&'a self, values: &'a [f32]) -> Source<'a> {
+        let images = values.len() / self.image;
+        if self.whole && images == 1 {
+            return Matrix::new(values, self.starts.len(), self.width, self.width).into();
+        }
+        let lines = &self.lines[..self.lines.len() / self.images * images];
+        Pieced::new(values, &self.starts, lines, self.width).into()
     }
 }
 
@@ -71,7 +79,7 @@ impl WindowPlaces {
 
     /// The columns of these images: a row for each channel and place of the window, with what all outputs of all images
     /// read there.
-    pub(super) fn of<'a>(&'a mut self, images: &'a [f32]) -> Pieced<'a> {
+    pub(super) fn of<'a>(&'a mut self, images: &'a [f32]) -> Source<'a> {
         let Self { places, windows, padded: Some(padded) } = self else { return self.places.of(images) };
         let (pixels, length) = (windows.height * windows.width, windows.padded());
         let padded = &mut padded[..images.len() / pixels * length];

@@ -111,6 +111,7 @@ impl Windows {
     /// Adds to each value of a channel what stands in the rows for it, where a row holds what all outputs read at a place
     /// of their windows.
     pub(super) fn scatter(self, rows: &[f32], row_stride: usize, channel: &mut [f32]) {
+        debug_assert!(!self.turned, "rows are in the order of windows that are not turned");
         let out_width = self.out_width();
         for place in 0..self.area() {
             let row = &rows[place * row_stride..][..self.count()];
@@ -188,5 +189,33 @@ mod tests {
             windows.scatter(&rows, row_stride, &mut scattered);
             assert_eq!(scattered, sums, "{windows:?}");
         }
+    }
+
+    #[test]
+    fn windows_back_reach_the_outputs_that_read_a_value() {
+        for (height, width, side, padding) in [(5, 7, 3, 1), (6, 5, 3, 0), (4, 4, 1, 0), (2, 2, 5, 4)] {
+            let windows = Windows { height, width, side, stride: 1, padding, turned: false };
+            let back = windows.back().unwrap();
+            assert_eq!((back.out_height(), back.out_width()), (height, width));
+            let outputs: Vec<f32> = (1..=windows.count()).map(|value| value as f32).collect();
+            let mut padded = vec![-1.0; back.padded()];
+            back.pad(&outputs, &mut padded);
+            for (place, start) in back.starts().enumerate() {
+                for (y, line) in back.lines().enumerate() {
+                    for x in 0..width {
+                        let out_y =
+                            (y + padding).checked_sub(place / side).filter(|y| *y < windows.out_height());
+                        let out_x =
+                            (x + padding).checked_sub(place % side).filter(|x| *x < windows.out_width());
+                        let value =
+                            out_y.zip(out_x).map_or(0.0, |(y, x)| outputs[y * windows.out_width() + x]);
+                        assert_eq!(padded[start + line + x], value, "{windows:?}");
+                    }
+                }
+            }
+        }
+        let windows = Windows { height: 5, width: 5, side: 3, stride: 2, padding: 1, turned: false };
+        assert!(windows.back().is_none());
+        assert!(Windows { stride: 1, padding: 3, ..windows }.back().is_none());
     }
 }

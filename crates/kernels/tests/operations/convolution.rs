@@ -52,6 +52,9 @@ fn convolutions_agree_with_plain_ones() {
         (2, 2, 3, 5, 4, 1, 1, 1),
         (3, 2, 3, 7, 8, 4, 2, 1),
         (2, 2, 3, 9, 9, 2, 3, 0),
+        // Groups of 3, 3 and 1 images, and of 2, 2 and 1.
+        (7, 3, 4, 13, 13, 3, 1, 1),
+        (5, 3, 4, 29, 29, 3, 2, 1),
     ];
     for device in devices() {
         let device = device.autodiff();

@@ -1,7 +1,7 @@
 //! Results do not depend on the number of threads.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use regulus_kernels::{Gelu, MatmulPrecision, multiplying_in};
+use regulus_kernels::{Gelu, MatmulPrecision, conv2d, multiplying_in};
 
 use crate::cases::{Case, Inputs, Operation, Path, all, noise, values};
 
@@ -32,6 +32,38 @@ fn bits_do_not_depend_on_the_threads() {
             let one = bits(&case, 1, precision);
             assert!(one == bits(&case, 2, precision), "{case:?} in {precision}");
             assert!(one == bits(&case, 5, precision), "{case:?} in {precision}");
+        }
+    }
+}
+
+/// The bits of a convolution and of its gradients.
+fn convolved(sizes: [usize; 7], threads: usize, precision: MatmulPrecision) -> Vec<Vec<u32>> {
+    let [batch, inputs, outputs, height, side, stride, padding] = sizes;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| {
+        let device = Device::flex().autodiff();
+        let tensor = |shape: [usize; 4], seed| {
+            Tensor::<4>::from_data(TensorData::new(noise(shape.iter().product(), seed), shape), &device)
+        };
+        let x = tensor([batch, inputs, height, height], 1).require_grad();
+        let weight = tensor([outputs, inputs, side, side], 2).require_grad();
+        let result = multiplying_in(precision, || conv2d(x.clone(), weight.clone(), None, stride, padding));
+        let gradients = (result.clone() * tensor(result.dims(), 3)).sum().backward();
+        let all = [result, x.grad(&gradients).unwrap(), weight.grad(&gradients).unwrap()];
+        all.map(|tensor| values(tensor).into_iter().map(f32::to_bits).collect()).to_vec()
+    })
+}
+
+#[test]
+fn bits_of_convolutions_do_not_depend_on_the_threads() {
+    for sizes in
+        [[7, 3, 40, 13, 3, 1, 1], [5, 3, 40, 29, 3, 2, 1], [9, 40, 70, 7, 3, 1, 1], [3, 20, 30, 30, 1, 1, 0]]
+    {
+        for precision in MatmulPrecision::ALL {
+            let one = convolved(sizes, 1, precision);
+            for threads in [2, 5] {
+                assert!(one == convolved(sizes, threads, precision), "{sizes:?} in {precision}");
+            }
         }
     }
 }

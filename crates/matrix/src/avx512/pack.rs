@@ -1,14 +1,15 @@
 //! f32 operands in the order of the kernel: for each depth, the values of all lanes.
 //!
 //! Values that are adjacent across lanes are read for all lanes at once, depth by depth: coming back for the next lanes
-//! later would find the cache without them, because rows of a power of two lie in the same few places of it.
+//! later would find the cache without them, because rows of a power of two lie in the same few places of it. Rows in
+//! pieces are of other lengths and share most of their values: they are read for 16 lanes after the other.
 
 use super::pieces::store_columns;
 use super::{block, store, strips, transpose};
 use crate::lines::Line;
 use crate::operand::{Operand, Order};
 
-/// Depths of a piece.
+/// Depths of a square.
 const DEPTHS: usize = 16;
 
 /// Packs the 32 lanes from `lane` on: those at depth `d` into the lines `2 d` and `2 d + 1`. Lanes beyond the operand
@@ -18,17 +19,13 @@ pub(super) fn panel(operand: &Operand, lane: usize, into: &mut [Line]) {
     if let Operand::Pieced(values) = operand
         && operand.order() == Order::AcrossLanes
     {
-        for half in 0..2 {
-            let first = (lane + 16 * half).min(operand.lanes());
-            store_columns::<2>(values, first, (operand.lanes() - first).min(16), into, half);
-        }
-        return;
+        return store_columns(values, lane, into);
     }
     for (i, into) in into.chunks_mut(2 * DEPTHS).enumerate() {
         for half in 0..2 {
             let first = lane + 16 * half;
             let lanes = operand.lanes().saturating_sub(first).min(16);
-            piece::<2>(operand, first, lanes, DEPTHS * i, into, half);
+            square::<2>(operand, first, lanes, DEPTHS * i, into, half);
         }
     }
 }
@@ -37,21 +34,21 @@ pub(super) fn panel(operand: &Operand, lane: usize, into: &mut [Line]) {
 #[target_feature(enable = "avx512f")]
 pub(super) fn rows(operand: &Operand, lane: usize, count: usize, into: &mut [Line]) {
     let depth = operand.depth();
-    let pieces = |depths: std::ops::Range<usize>, strip: std::ops::Range<usize>, into: &mut [Line]| {
+    let squares = |depths: std::ops::Range<usize>, strip: std::ops::Range<usize>, into: &mut [Line]| {
         for start in depths.step_by(DEPTHS) {
             let into = &mut into[start..depth.min(start + DEPTHS)];
-            piece::<1>(operand, lane + strip.start, strip.len(), start, into, 0);
+            square::<1>(operand, lane + strip.start, strip.len(), start, into, 0);
         }
     };
     if operand.order() == Order::AcrossLanes {
         for start in (0..depth).step_by(DEPTHS) {
             for (strip, into) in strips(count).zip(into.chunks_exact_mut(depth)) {
-                pieces(start..depth.min(start + DEPTHS), strip, into);
+                squares(start..depth.min(start + DEPTHS), strip, into);
             }
         }
     } else {
         for (strip, into) in strips(count).zip(into.chunks_exact_mut(depth)) {
-            pieces(0..depth, strip, into);
+            squares(0..depth, strip, into);
         }
     }
 }
@@ -59,7 +56,7 @@ pub(super) fn rows(operand: &Operand, lane: usize, count: usize, into: &mut [Lin
 /// Packs up to 16 lanes at up to 16 depths: those at the `d`-th depth into line `d * STEP + offset`, the rest of it zero.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn piece<const STEP: usize>(
+fn square<const STEP: usize>(
     operand: &Operand,
     lane: usize,
     lanes: usize,
