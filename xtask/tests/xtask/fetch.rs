@@ -183,6 +183,9 @@ fn an_interrupted_download_is_kept() {
 
     let home = tempfile::tempdir().unwrap();
     let repository = tiny_clip();
+    // Other files may be on their way, or whole, before the signal arrives.
+    let blobs = home.path().join("hub/models--org--model/blobs");
+    let weights = blobs.join(format!("{}.incomplete", repository.blob("model.safetensors")));
     let slow = Server::start(move |seen| {
         let answer = repository.answer(seen);
         let pause = std::time::Duration::from_millis(20);
@@ -192,21 +195,13 @@ fn an_interrupted_download_is_kept() {
             answer
         }
     });
-    let (endpoint, blobs) = (slow.url(), home.path().join("hub/models--org--model/blobs"));
+    let endpoint = slow.url();
     let variables = [("HF_ENDPOINT", endpoint.as_str()), ("HF_HOME", text(home.path()))];
     let mut command = command_with(&variables, &["fetch", "org/model"]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let kept = || {
-        let entries = std::fs::read_dir(&blobs).ok()?.map(|entry| entry.unwrap());
-        // Only weights have a name of 64 digits; other files may be whole before the signal arrives.
-        let partial = entries.filter(|entry| {
-            let path = entry.path();
-            let of_weights = path.file_stem().is_some_and(|name| name.len() == 64);
-            of_weights && path.extension().is_some_and(|end| end == "incomplete")
-        });
-        partial.map(|entry| entry.metadata().unwrap().len()).next().filter(|bytes| *bytes > 0)
-    };
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let kept = || Some(std::fs::metadata(&weights).ok()?.len()).filter(|bytes| *bytes > 0);
     while kept().is_none() {
+        assert_eq!(child.try_wait().unwrap(), None, "it ends before there is anything to interrupt");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     crate::resume::interrupt(&child);
