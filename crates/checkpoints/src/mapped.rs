@@ -112,6 +112,14 @@ pub struct SharedBytes {
     range: Range<usize>,
 }
 
+impl SharedBytes {
+    /// Says that these bytes will hardly be read again, so that the memory which holds them is free for other things.
+    /// Reading them again fetches them again.
+    pub fn release(&self) {
+        self.file.release(self.as_ref());
+    }
+}
+
 impl AsRef<[u8]> for SharedBytes {
     fn as_ref(&self) -> &[u8] {
         // `share` has checked the range, and contents never change their length.

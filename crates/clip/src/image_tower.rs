@@ -1,6 +1,7 @@
 //! The image tower, whatever its architecture.
 
 use crate::config::ImageConfig;
+use crate::cpu::is_cpu;
 use crate::injection::Injection;
 use crate::modified_resnet::ModifiedResNet;
 use crate::precision::Precision;
@@ -94,16 +95,5 @@ impl ImageTower {
             Self::Vit(vit) => vit.project(pooled, injection),
             Self::ResNet(resnet) => resnet.project(pooled, injection),
         }
-    }
-}
-
-/// Whether operations are the fused ones of Burn's CPU backend.
-fn is_cpu(device: &Device) -> bool {
-    #[cfg(feature = "flex")]
-    return *device == Device::flex();
-    #[cfg(not(feature = "flex"))]
-    {
-        let _ = device;
-        false
     }
 }

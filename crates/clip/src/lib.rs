@@ -7,6 +7,7 @@ mod block;
 mod clip;
 mod config;
 mod conv_norm;
+mod cpu;
 mod embedded_texts;
 mod formats;
 mod hidden_states;

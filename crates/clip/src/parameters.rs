@@ -29,6 +29,21 @@ pub enum Part {
     Text,
 }
 
+/// What a parameter is given.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, on its way into a module")]
+pub(crate) enum Value {
+    /// The flattened value.
+    Ready(Tensor<1>),
+    /// What makes the flattened value, on the device where the parameter is when it is first used.
+    Later(Box<dyn FnOnce(&Device) -> Tensor<1> + Send + Sync>),
+}
+
+impl From<Tensor<1>> for Value {
+    fn from(value: Tensor<1>) -> Self {
+        Self::Ready(value)
+    }
+}
+
 /// A parameter that has a shape and a device but no value yet.
 pub(crate) fn vacant<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
     let zeros = move |device: &Device, _require_grad| Tensor::zeros(shape, device);
@@ -53,7 +68,11 @@ pub(crate) fn named<M: Module>(module: &M, prefix: &str) -> Vec<NamedParameter> 
 /// parameter stays as it is. Parameters do not require gradients.
 ///
 /// `source` must give as many values as the shape asks for.
-pub(crate) fn filled<M: Module>(module: M, source: &mut dyn FnMut(&str, &[usize]) -> Option<Tensor<1>>) -> M {
+pub(crate) fn filled<M: Module, V: Into<Value>>(
+    module: M,
+    source: &mut dyn FnMut(&str, &[usize]) -> Option<V>,
+) -> M {
+    let source = &mut |path: &str, shape: &[usize]| source(path, shape).map(V::into);
     module.map(&mut Filler { path: ModulePath::below(""), source })
 }
 
@@ -127,7 +146,7 @@ impl ModuleVisitor for ValueVisitor {
 
 struct Filler<'a> {
     path: ModulePath,
-    source: &'a mut dyn FnMut(&str, &[usize]) -> Option<Tensor<1>>,
+    source: &'a mut dyn FnMut(&str, &[usize]) -> Option<Value>,
 }
 
 impl ModuleMapper for Filler<'_> {
@@ -142,7 +161,12 @@ impl ModuleMapper for Filler<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let shape = param.lazy_shape();
         match (self.source)(&self.path.joined(), shape.as_slice()) {
-            Some(value) => Param::initialized(param.id, value.reshape(shape)),
+            Some(Value::Ready(value)) => Param::initialized(param.id, value.reshape(shape)),
+            Some(Value::Later(make)) => {
+                let (device, same) = (param.lazy_device(), shape.clone());
+                let value = move |device: &Device, _require_grad| make(device).reshape(same);
+                Param::uninitialized(param.id, value, device, false, shape)
+            }
             None => param,
         }
     }

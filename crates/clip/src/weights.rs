@@ -3,6 +3,7 @@
 //! A layout only says which tensors of a file make up a parameter of the model. Comparing names
 //! and shapes, converting number formats and listing what does not fit are the same for all.
 
+mod join;
 mod read;
 mod room;
 mod write;
@@ -43,7 +44,7 @@ impl Piece {
 }
 
 /// A publisher's way to name and cut the parameters of a model.
-pub(crate) trait Layout {
+pub(crate) trait Layout: Sync {
     /// The pieces whose values, one after the other, are the parameter at the canonical `path`.
     fn pieces(&self, path: &str, shape: &[usize]) -> Vec<Piece>;
 

@@ -1,13 +1,20 @@
 //! Strict reading: every tensor of the file is used, every parameter is found, all shapes agree,
 //! or nothing is loaded.
 
+use super::join::joined;
 use super::room::Room;
 use super::{Layout, Piece, TensorFault, WeightsError, transpose};
-use crate::parameters::{filled, shapes};
+use crate::cpu::is_cpu;
+use crate::parameters::{Value, filled, shapes};
 use burn::module::Module;
 use burn::tensor::{AllocationProperty, Bytes, DType, Device, Tensor, TensorData};
-use regulus_checkpoints::Checkpoint;
+use rayon::prelude::*;
+use regulus_checkpoints::{Checkpoint, SharedBytes};
 use std::collections::BTreeMap;
+
+/// Parameters that are read at once, on all threads: what takes most of the time is memory from the system, for one
+/// large page after the other. Their values are all in this machine's memory, also if a device has its own.
+const AHEAD: usize = 64;
 
 /// Gives `module` the parameters in `checkpoint`.
 pub(crate) fn read<M: Module>(
@@ -20,10 +27,23 @@ pub(crate) fn read<M: Module>(
     if !faults.is_empty() {
         return Err(WeightsError::Mismatch { path: checkpoint.path().into(), faults });
     }
-    let filled = filled(module, &mut |path, shape| {
-        let (pieces, count) = (layout.pieces(path, shape), shape.iter().product());
-        let bytes = shared(&pieces, checkpoint).or_else(|| converted(&pieces, count, checkpoint))?;
-        Some(Tensor::from_data(TensorData::from_bytes(bytes, [count], DType::F32), device))
+    let parameters = shapes(&module, "");
+    let mut in_order = parameters.chunks(AHEAD).flat_map(|some| {
+        let read = some.par_iter().map(|(path, shape)| {
+            let pieces = layout.pieces(path, shape);
+            (path, values(&pieces, shape, checkpoint, device))
+        });
+        read.collect::<Vec<_>>()
+    });
+    let filled = filled(module, &mut |path, _| {
+        let (of, values) = in_order.next()?;
+        debug_assert_eq!(path, of);
+        Some(match values? {
+            Values::Present(data) => Value::Ready(Tensor::from_data(data, device)),
+            Values::Apart(parts) => {
+                Value::Later(Box::new(move |device| Tensor::from_data(joined(&parts), device)))
+            }
+        })
     });
     // A device with memory of its own copies the file when it comes to it, and who called may change the file then. A
     // copy that failed is told by the first computation with it.
@@ -55,12 +75,33 @@ fn faults<M: Module>(module: &M, layout: &dyn Layout, checkpoint: &Checkpoint) -
     faults
 }
 
-/// The values of a parameter where they lie in the file, if the file holds them as memory does. They are only read: who
+/// The values of a parameter, flattened.
+enum Values {
+    /// In memory, or where they lie in the file.
+    Present(TensorData),
+    /// In the file, but one piece here and the next there. They are joined when they are used.
+    Apart(Vec<SharedBytes>),
+}
+
+/// The values of a parameter. `None` if a tensor is not floating-point.
+fn values(pieces: &[Piece], shape: &[usize], checkpoint: &Checkpoint, device: &Device) -> Option<Values> {
+    let count = shape.iter().product();
+    let parts = shared(pieces, checkpoint);
+    let bytes = match parts.as_deref() {
+        Some([whole]) => {
+            Bytes::from_shared(bytes::Bytes::from_owner(whole.clone()), AllocationProperty::File)
+        }
+        Some(_) if is_cpu(device) => return parts.map(Values::Apart),
+        _ => converted(pieces, count, checkpoint)?,
+    };
+    Some(Values::Present(TensorData::from_bytes(bytes, [count], DType::F32)))
+}
+
+/// The pieces of a parameter where they lie in the file, if the file holds them as memory does. They are only read: who
 /// changes them gets a copy of its own.
-fn shared(pieces: &[Piece], checkpoint: &Checkpoint) -> Option<Bytes> {
-    let [Piece { key, transposed: false, .. }] = pieces else { return None };
-    let bytes = checkpoint.tensor(key)?.shared_f32()?;
-    Some(Bytes::from_shared(bytes::Bytes::from_owner(bytes), AllocationProperty::File))
+fn shared(pieces: &[Piece], checkpoint: &Checkpoint) -> Option<Vec<SharedBytes>> {
+    let piece = |piece: &Piece| checkpoint.tensor(&piece.key).filter(|_| !piece.transposed)?.shared_f32();
+    pieces.iter().map(piece).collect()
 }
 
 /// The `count` values of a parameter, one piece after the other. `None` if a tensor is not floating-point.
@@ -80,4 +121,42 @@ fn converted(pieces: &[Piece], count: usize, checkpoint: &Checkpoint) -> Option<
         rest = after;
     }
     Some(room.into_bytes())
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use crate::formats::LoadedClip;
+    use burn::module::{Module, ModuleVisitor, Param};
+    use burn::tensor::{Device, Tensor};
+    use std::path::Path;
+
+    #[derive(Default)]
+    struct Waiting(Vec<Vec<usize>>);
+
+    impl ModuleVisitor for Waiting {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if !param.is_initialized() {
+                self.0.push(param.lazy_shape().to_vec());
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_lies_apart_waits_for_its_use() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/hf_vit");
+        let LoadedClip { clip, config, .. } = LoadedClip::load(&folder, &Device::flex()).unwrap();
+        let waiting = || {
+            let mut waiting = Waiting::default();
+            clip.visit(&mut waiting);
+            waiting.0
+        };
+        let found = waiting();
+        assert!(found.len() > 2 && found.len().is_multiple_of(2), "weights and biases: {found:?}");
+        assert!(found.iter().all(|shape| shape[0] % 3 == 0), "queries, keys and values: {found:?}");
+        let of_texts = |shape: &&Vec<usize>| shape[0] == 3 * config.text.width;
+        assert_eq!(found.iter().filter(of_texts).count(), 2 * config.text.layers);
+        clip.encode_text(&[vec![config.text.sot_id, config.text.eot_id]], &crate::Injection::none());
+        assert_eq!(waiting().iter().filter(of_texts).count(), 0, "a tower that is used is joined");
+        assert!(!waiting().is_empty(), "the other one waits");
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::common::{WORDS, devices, golden, small_config, small_pretrained, values};
 use burn::tensor::{Device, Tensor};
+use rayon::prelude::*;
 use regulus_clip::{
     Clip, LoadError, LoadedClip, Part, PartsFault, Pretrained, Publisher, Source, TensorFault, TokenBatch,
     TokenBatchError, Tokenizer, WeightsError,
@@ -94,6 +95,42 @@ fn changed_weights_are_copies() {
         saved.save(folder.path()).unwrap();
         assert_eq!(loaded.sha256.get(), saved.sha256.get());
         assert_eq!(parameters(&loaded.clip), parameters(&saved.clip));
+    }
+}
+
+/// Queries, keys and values are joined when they are used, and by then the folder may hold another model.
+#[test]
+fn weights_that_are_used_later_are_those_that_were_loaded() {
+    for device in devices() {
+        let saved = small_pretrained(&device);
+        let folder = tempfile::tempdir().unwrap();
+        saved.save(folder.path()).unwrap();
+        let loaded = Pretrained::load(folder.path(), &device).unwrap();
+        let other = Clip::init(&saved.config, 99, &device).unwrap();
+        assert_ne!(parameters(&other), parameters(&saved.clip));
+        Pretrained::from_parts(saved.config, other, saved.tokenizer, saved.preprocess)
+            .unwrap()
+            .save(folder.path())
+            .unwrap();
+        assert_eq!(parameters(&loaded.clip), parameters(&saved.clip));
+    }
+}
+
+/// All threads of a pool ask for the same parameters at once, and each of them may be the one that joins them.
+#[test]
+fn the_first_users_may_be_many() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    for device in devices() {
+        let expected = small_pretrained(&device);
+        let folder = tempfile::tempdir().unwrap();
+        expected.save(folder.path()).unwrap();
+        let expected = parameters(&expected.clip);
+        for _ in 0..8 {
+            let clip = LoadedClip::load(folder.path(), &device).unwrap().clip;
+            let users = (0..16).map(|_| clip.clone()).collect::<Vec<_>>();
+            let found: Vec<_> = pool.install(|| users.par_iter().map(parameters).collect());
+            assert!(found.iter().all(|found| *found == expected));
+        }
     }
 }
 

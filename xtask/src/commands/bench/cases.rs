@@ -19,6 +19,17 @@ pub enum Kind {
     Load,
 }
 
+/// What a turn of loading brings.
+#[derive(Debug, Clone, Copy)]
+pub enum Loading {
+    /// The weights with their configuration.
+    Weights,
+    /// The weights, and with them the features of one image and one text.
+    FirstFeatures,
+    /// All of the model's folder.
+    Folder,
+}
+
 /// One thing that is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
@@ -32,8 +43,8 @@ pub struct Case {
     recipe: &'static str,
     /// Whether a residual network without texts takes the place of the image tower.
     pub has_backbone: bool,
-    /// Whether what is loaded is the weights, without tokenizer and preprocessing.
-    pub is_weights: bool,
+    /// What is loaded, where something is.
+    pub loading: Loading,
     /// The forms that the peer has of it in f32.
     peers: &'static [&'static str],
     /// `training.memory_budget`. Cases that have one are measured when they are asked for.
@@ -126,7 +137,7 @@ optimiser = { rule = "sgd", momentum = 0.9, nesterov = true }
 const ZERO_SHOT: &str = "[method]\nname = \"zero-shot\"\ntemplates = \"single\"\n";
 
 /// All cases, in the order in which they are measured.
-pub const CASES: [Case; 15] = [
+pub const CASES: [Case; 16] = [
     Case { peers: &["promptsrc"], ..step("promptsrc-50", 4, 50, PROMPTSRC) },
     Case { peers: &["promptsrc"], ..step("promptsrc-100", 4, 100, PROMPTSRC) },
     Case { peers: &["coop"], ..step("coop", 32, 100, COOP) },
@@ -143,22 +154,27 @@ pub const CASES: [Case; 15] = [
     Case {
         kind: Kind::Load,
         peers: &["load-weights"],
-        is_weights: true,
+        loading: Loading::Weights,
         ..step("load-weights", 1, 1, ZERO_SHOT)
+    },
+    Case {
+        kind: Kind::Load,
+        peers: &["load-first-features"],
+        loading: Loading::FirstFeatures,
+        ..step("load-first-features", 1, 1, ZERO_SHOT)
     },
     Case { kind: Kind::Load, peers: &["load"], ..step("load", 1, 1, ZERO_SHOT) },
 ];
 
 const fn step(name: &'static str, batch: usize, classes: usize, recipe: &'static str) -> Case {
-    let (has_backbone, is_weights) = (false, false);
     Case {
         name,
         kind: Kind::Step,
         batch,
         classes,
         recipe,
-        has_backbone,
-        is_weights,
+        has_backbone: false,
+        loading: Loading::Folder,
         peers: &[],
         budget: None,
     }

@@ -303,6 +303,21 @@ def load_weights():
         return lambda: {name: value.clone() for name, value in load_file(folder + "/model.safetensors").items()}
 
 
+def load_first_features():
+    import transformers  # Without it, what is loaded is tensors, not a model.
+
+    weights = load_weights()
+    ids = torch.tensor([[49406, 320, 1125, 539, 320, 2368, 49407]])
+
+    @torch.inference_mode()
+    def step():
+        model = weights()
+        side = model.config.vision_config.image_size
+        image = model.get_image_features(pixel_values=torch.zeros(1, 3, side, side))
+        return image, model.get_text_features(input_ids=ids)
+    return step
+
+
 def load():
     from transformers import CLIPTokenizerFast
     weights, folder = load_weights(), REQUEST["folder"]
@@ -332,6 +347,7 @@ FORMS = {
     "zero-shot-bf16": lambda: zero_shot(torch.bfloat16),
     "text": text_tower,
     "load-weights": load_weights,
+    "load-first-features": load_first_features,
     "load": load,
 }
 

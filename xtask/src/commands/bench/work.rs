@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::anyhow;
-use burn::tensor::Device;
-use regulus_clip::{LoadedClip, Pretrained};
+use burn::tensor::{Device, Tensor};
+use regulus_clip::{Injection, LoadedClip, Pretrained};
 use regulus_datasets::{LabelledImages, Task};
 use regulus_images::random::Stream;
 use regulus_kernels::{MatmulPrecision, multiplying_in};
@@ -21,7 +21,7 @@ use regulus_trainer::stages;
 use regulus_trainer::training::Training;
 use regulus_trainer::zero_shot::{Averaging, text_features};
 
-use super::cases::{Case, Kind, class_names};
+use super::cases::{Case, Kind, Loading, class_names};
 use super::child::Said;
 use super::models::Model;
 use crate::failure::{Failure, Outcome};
@@ -123,10 +123,21 @@ fn texts(case: &Case, model: Model, device: &Device) -> Outcome {
 fn loading(case: &Case, folder: Option<&Path>, device: &Device) -> Outcome {
     let folder =
         folder.ok_or_else(|| Failure::Request(anyhow!("{} needs the folder of a model", case.name)))?;
-    match case.is_weights {
-        true => serve(|| LoadedClip::load(folder, device).map(|_| ()).map_err(Failure::work)),
-        false => serve(|| Pretrained::load(folder, device).map(|_| ()).map_err(Failure::work)),
+    let weights = || LoadedClip::load(folder, device).map_err(Failure::work);
+    match case.loading {
+        Loading::Weights => serve(|| weights().map(|_| ())),
+        Loading::FirstFeatures => serve(|| weights().map(|loaded| first_features(&loaded, device))),
+        Loading::Folder => serve(|| Pretrained::load(folder, device).map(|_| ()).map_err(Failure::work)),
     }
+}
+
+/// Asks a model for what its first user does.
+fn first_features(LoadedClip { clip, config, .. }: &LoadedClip, device: &Device) {
+    let side = config.image.resolution();
+    let image = clip.encode_image(Tensor::zeros([1, 3, side, side], device), &Injection::none());
+    let text = vec![config.text.sot_id, 320, 1125, 539, 320, 2368, config.text.eot_id];
+    let text = clip.encode_text(&[text], &Injection::none());
+    let _features = (image.into_data(), text.into_data());
 }
 
 /// A random model, images of noise, and names for the classes.
