@@ -30,7 +30,7 @@ pub enum Part {
 }
 
 /// What a parameter is given.
-#[allow(clippy::large_enum_variant, reason = "there is one at a time, on its way into a module")]
+#[allow(clippy::large_enum_variant, reason = "it is short-lived, and never in a collection")]
 pub(crate) enum Value {
     /// The flattened value.
     Ready(Tensor<1>),
@@ -164,7 +164,9 @@ impl ModuleMapper for Filler<'_> {
             Some(Value::Ready(value)) => Param::initialized(param.id, value.reshape(shape)),
             Some(Value::Later(make)) => {
                 let (device, same) = (param.lazy_device(), shape.clone());
-                let value = move |device: &Device, _require_grad| make(device).reshape(same);
+                let value = move |device: &Device, require_grad| {
+                    make(device).reshape(same).set_require_grad(require_grad)
+                };
                 Param::uninitialized(param.id, value, device, false, shape)
             }
             None => param,

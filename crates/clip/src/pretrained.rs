@@ -107,7 +107,8 @@ impl Pretrained {
     /// Loads the model at `path`: a folder of HF `CLIPModel`, OpenAI or open_clip, or a weights file.
     ///
     /// Preprocessing and tokenizer come from the folder. Folders of HF must bring both; for the others they are
-    /// what their publisher's code has built in.
+    /// what their publisher's code has built in. The weights file may be replaced by renaming, but not written into, as
+    /// long as the model is used.
     ///
     /// # Errors
     /// [`LoadError`]: a file that is missing or damaged, a value that is not supported, weights
@@ -125,7 +126,7 @@ impl Pretrained {
             }
         };
         let (publisher, vocab) = (description.publisher, description.config.text.vocab);
-        // Both take about as long.
+        // The tokenizer takes longer than everything else.
         let (tokenizer, loaded) = thread::scope(|scope| {
             let tokenizer = scope.spawn(|| tokenizer(&files, publisher, vocab));
             let loaded = preprocess

@@ -1,23 +1,37 @@
 //! Writing files so that a crash leaves the old content or the new one, never a part.
 
-use std::fs::{File, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Writes `bytes` to a temporary file beside `path`, syncs it and renames it.
 pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    replace_by(path, |temporary| fs::write(temporary, bytes))
+}
+
+/// As [`replace`], of a file that `write` fills or puts in the place of the temporary one.
+///
+/// # Errors
+/// What `write` says, or the system.
+pub fn replace_by<E: From<std::io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
     let mut name = path.file_name().map(ToOwned::to_owned).unwrap_or_default();
     name.push(format!(".{}.part", std::process::id()));
     let temporary = path.with_file_name(name);
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    let renamed = written.and_then(|()| std::fs::rename(&temporary, path));
+    let renamed =
+        File::create(&temporary).and_then(|file| file.metadata()).map_err(E::from).and_then(|new| {
+            write(&temporary)?;
+            // What was put there may be for this user's eyes only, as temporary files of libraries are.
+            fs::set_permissions(&temporary, new.permissions())?;
+            File::options().write(true).open(&temporary)?.sync_all()?;
+            Ok(fs::rename(&temporary, path)?)
+        });
     if renamed.is_err() {
         // The error that matters is the first one; a leftover part file is only untidy.
-        let _ = std::fs::remove_file(&temporary);
+        let _ = fs::remove_file(&temporary);
     }
     renamed
 }
@@ -56,6 +70,38 @@ mod tests {
         replace(&path, b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_file_in_its_place_is_as_open_as_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, ordinary) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&ordinary, "").unwrap();
+        replace_by(&path, |temporary| {
+            let private = tempfile::NamedTempFile::new_in(folder.path())?;
+            fs::write(&private, "new")?;
+            private.persist(temporary).map(|_| ()).map_err(|error| error.error)
+        })
+        .unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!((fs::read(&path).unwrap().as_slice(), mode(&path)), (&b"new"[..], mode(&ordinary)));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_fails_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        replace(&path, b"old").unwrap();
+        let failed = replace_by(&path, |temporary| {
+            fs::write(temporary, "half")?;
+            Err(std::io::Error::other("the disk is full"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "the disk is full");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -33,9 +33,11 @@ fn steps_of_the_tiny_model_are_measured() {
 
 #[test]
 fn images_texts_and_loading_are_measured() {
-    for (what, names) in
-        [("encode", &["zero-shot"][..]), ("text", &["text-1000"]), ("load", &["load", "load-weights"])]
-    {
+    for (what, names) in [
+        ("encode", &["zero-shot"][..]),
+        ("text", &["text-1000"]),
+        ("load", &["load", "load-weights", "load-first-features"]),
+    ] {
         let ended = xtask(&["bench", what, "--model", "tiny", "--runs", "1", "--warmup", "0"]).with_code(0);
         let rows: Vec<&str> =
             ended.stdout.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
@@ -76,7 +78,7 @@ fn a_peer_that_is_not_there_is_told() {
 fn the_peer_takes_turns() {
     let python = std::env::var("REGULUS_PYTHON").unwrap_or_else(|_| "python3".into());
     let folder = tempfile::tempdir().unwrap();
-    for (what, forms) in [("step", 9), ("encode", 1), ("text", 1), ("load", 2)] {
+    for (what, forms) in [("step", 9), ("encode", 1), ("text", 1), ("load", 3)] {
         let json = folder.path().join(what);
         let end = ["--runs", "2", "--peer", "--python", &python, "--json", text(&json)];
         let arguments = ["bench", what, "--model", "tiny"];

@@ -27,7 +27,8 @@ impl LoadedClip {
     /// Loads the weights at `path`, a file or a model folder of HF `CLIPModel`, OpenAI or open_clip.
     ///
     /// Layout and container are recognised by the contents: safetensors (single or sharded), `torch.save` (zip or
-    /// legacy) or a TorchScript archive.
+    /// legacy) or a TorchScript archive. Values are read from a safetensors file when they are first used: it may be
+    /// replaced by renaming, but not written into, as long as the model is used.
     ///
     /// # Errors
     /// [`LoadError`]: a missing or unreadable file, an invalid or unsupported configuration, or weights that do

@@ -12,9 +12,9 @@ use rayon::prelude::*;
 use regulus_checkpoints::{Checkpoint, SharedBytes};
 use std::collections::BTreeMap;
 
-/// Parameters that are read at once, on all threads: what takes most of the time is memory from the system, for one
-/// large page after the other. Their values are all in this machine's memory, also if a device has its own.
-const AHEAD: usize = 64;
+/// Parameters that are converted at a time, on all threads: most of the time goes into getting memory for them. Until a
+/// device has copied them, all of them are in this machine's memory.
+const AHEAD: usize = 16;
 
 /// Gives `module` the parameters in `checkpoint`.
 pub(crate) fn read<M: Module>(
@@ -37,7 +37,7 @@ pub(crate) fn read<M: Module>(
     });
     let filled = filled(module, &mut |path, _| {
         let (of, values) = in_order.next()?;
-        debug_assert_eq!(path, of);
+        assert_eq!(path, of, "a module is walked in one order");
         Some(match values? {
             Values::Present(data) => Value::Ready(Tensor::from_data(data, device)),
             Values::Apart(parts) => {
@@ -45,8 +45,8 @@ pub(crate) fn read<M: Module>(
             }
         })
     });
-    // A device with memory of its own copies the file when it comes to it, and who called may change the file then. A
-    // copy that failed is told by the first computation with it.
+    // A device with memory of its own copies the file when it comes to it, and who called may change the file after that.
+    // A copy that failed is told by the first computation with it.
     let _ = device.sync();
     Ok(filled)
 }
@@ -125,8 +125,9 @@ fn converted(pieces: &[Piece], count: usize, checkpoint: &Checkpoint) -> Option<
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
+    use crate::Part;
     use crate::formats::LoadedClip;
-    use burn::module::{Module, ModuleVisitor, Param};
+    use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
     use burn::tensor::{Device, Tensor};
     use std::path::Path;
 
@@ -139,6 +140,23 @@ mod tests {
                 self.0.push(param.lazy_shape().to_vec());
             }
         }
+    }
+
+    struct Training;
+
+    impl ModuleMapper for Training {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.set_require_grad(true)
+        }
+    }
+
+    #[test]
+    fn what_waits_can_be_trained() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/hf_vit");
+        let clip = LoadedClip::load(&folder, &Device::flex().autodiff()).unwrap().clip.map(&mut Training);
+        let parameters = clip.parameters(Part::All);
+        let untracked = parameters.iter().filter(|parameter| !parameter.value.is_tracked());
+        assert_eq!(untracked.map(|parameter| &parameter.path).collect::<Vec<_>>(), [""; 0]);
     }
 
     #[test]

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use burn::tensor::{Bytes, Tensor};
-use safetensors::tensor::{Dtype, TensorView};
+use burn::tensor::Tensor;
+use safetensors::SafeTensorError;
 
 use super::card::{Packed, Stored};
 use super::{Adapter, AdapterError, ENTRY, bits};
-use crate::stored_values::little_endian;
+use crate::stored_values::StoredTensor;
 
-/// Type, shape and bytes of a tensor.
-type Encoded = (Dtype, Vec<usize>, Bytes);
+type Tensors<'a> = BTreeMap<&'a String, StoredTensor<'a>>;
 
 impl Adapter {
     /// Writes the adapter; replaces the file as a whole or not at all. The names of the buffers are listed in the
@@ -20,44 +19,48 @@ impl Adapter {
     /// # Errors
     /// [`AdapterError`] if the file cannot be encoded or written.
     pub fn save(&self, path: &Path) -> Result<(), AdapterError> {
-        let bytes = self.bytes().map_err(|reason| AdapterError::Encode { path: path.to_owned(), reason })?;
-        crate::files::replace(path, &bytes)
-            .map_err(|source| AdapterError::Write { path: path.to_owned(), source })
+        let encode = |reason| AdapterError::Encode { path: path.to_owned(), reason };
+        let (tensors, metadata) = self.encoded().map_err(encode)?;
+        let written = crate::files::replace_by(path, |temporary| {
+            safetensors::serialize_to_file(tensors, Some(metadata), temporary)
+        });
+        written.map_err(|error| match error {
+            SafeTensorError::IoError(source) => AdapterError::Write { path: path.to_owned(), source },
+            other => encode(other.to_string()),
+        })
     }
 
     /// The bytes of the file.
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> Result<Vec<u8>, String> {
-        let mut tensors: BTreeMap<&String, Encoded> = BTreeMap::new();
+        let (tensors, metadata) = self.encoded()?;
+        safetensors::serialize(tensors, Some(metadata)).map_err(|error| error.to_string())
+    }
+
+    /// Tensors and metadata of the file.
+    fn encoded(&self) -> Result<(Tensors<'_>, HashMap<String, String>), String> {
+        let mut tensors = Tensors::new();
         let mut packed = BTreeMap::new();
         for (name, leaf) in self.parameters.iter() {
-            let shape = leaf.shape.clone();
             let encoded = match self.thresholds.get(name) {
                 Some(&threshold) => {
-                    packed.insert(name.clone(), Packed { shape, threshold });
-                    let bytes = bits::pack(&host(&leaf.value), threshold);
-                    (Dtype::U8, vec![bytes.len()], Bytes::from_bytes_vec(bytes))
+                    packed.insert(name.clone(), Packed { shape: leaf.shape.clone(), threshold });
+                    StoredTensor::bytes(bits::pack(&host(&leaf.value), threshold))
                 }
-                None => (Dtype::F32, shape, little_endian(&leaf.value)),
+                None => StoredTensor::f32(&leaf.value, &leaf.shape)?,
             };
             tensors.insert(name, encoded);
         }
         for (name, value) in &self.buffers {
-            let encoded = (Dtype::F32, value.dims().to_vec(), little_endian(value));
-            if tensors.insert(name, encoded).is_some() {
+            if tensors.insert(name, StoredTensor::f32(value, &value.dims())?).is_some() {
                 return Err(format!("`{name}` is both a parameter and a buffer"));
             }
         }
-        let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
-            let view = TensorView::new(*dtype, shape.clone(), bytes);
-            view.map(|view| (*name, view)).map_err(|error| error.to_string())
-        });
-        let views: Vec<_> = views.collect::<Result<_, _>>()?;
         let stored =
             Stored { card: self.card.clone(), buffers: self.buffers.keys().cloned().collect(), bits: packed };
         let card = serde_json::to_string(&stored).map_err(|error| error.to_string())?;
         // One entry only: the order of several would differ from run to run.
-        let metadata = HashMap::from([(ENTRY.to_owned(), card)]);
-        safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
+        Ok((tensors, HashMap::from([(ENTRY.to_owned(), card)])))
     }
 }
 

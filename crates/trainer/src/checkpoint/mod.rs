@@ -1,14 +1,19 @@
 //! Checkpoints of a run that is not finished. Two files take turns, so that one whole checkpoint is there whatever
 //! happens while the other is written.
 
-mod format;
+mod card;
+mod read;
+mod write;
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-pub use format::Damage;
+pub use read::Damage;
 
+use self::read::Whole;
+use self::write::Fault;
 use crate::training_state::TrainingState;
 
 /// A checkpoint: the state of training, and how far the record had come.
@@ -72,25 +77,26 @@ impl Checkpoints {
     /// present length of `metrics.jsonl`: a checkpoint that counts on more is of no use.
     pub fn find(&mut self, metrics_bytes: u64, device: &Device) -> Found {
         let mut found = Found::default();
+        let mut whole = Vec::new();
         for (place, path) in self.paths.iter().enumerate() {
-            let bytes = match std::fs::read(path) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    found.damaged.push((path.clone(), Damage(error.to_string())));
-                    continue;
+            match Whole::open(path, &self.identity) {
+                Ok(None) => {}
+                Ok(Some(file)) if file.metrics_bytes() > metrics_bytes => {
+                    let reason = "metrics.jsonl is shorter than it was";
+                    found.damaged.push((path.clone(), Damage(reason.into())));
                 }
-            };
-            let saved = format::decode(&bytes, &self.identity, device).and_then(|saved| {
-                let there = saved.metrics_bytes <= metrics_bytes;
-                there.then_some(saved).ok_or_else(|| Damage("metrics.jsonl is shorter than it was".into()))
-            });
-            match saved {
-                Ok(saved) if found.newest.as_ref().is_none_or(|best| saved.state.done > best.state.done) => {
+                Ok(Some(file)) => whole.push((place, path, file)),
+                Err(damage) => found.damaged.push((path.clone(), damage)),
+            }
+        }
+        whole.sort_by_key(|(_, _, file)| Reverse(file.done()));
+        for (place, path, mut file) in whole {
+            match file.saved(device) {
+                Ok(saved) => {
                     found.newest = Some(saved);
                     self.next = 1 - place;
+                    break;
                 }
-                Ok(_) => {}
                 Err(damage) => found.damaged.push((path.clone(), damage)),
             }
         }
@@ -103,12 +109,12 @@ impl Checkpoints {
     /// [`CheckpointError`] with the file.
     pub fn save(&mut self, saved: &Saved) -> Result<(), CheckpointError> {
         let path = &self.paths[self.next];
-        // Tensors and file come in the place of what the steps have used.
+        // What follows, here and when training has ended, has other sizes than what the steps have used.
         regulus_kernels::release_memory();
-        let bytes = format::encode(saved, &self.identity)
-            .map_err(|reason| CheckpointError::Encode { path: path.clone(), reason })?;
-        crate::files::replace(path, &bytes)
-            .map_err(|source| CheckpointError::Write { path: path.clone(), source })?;
+        write::write(saved, &self.identity, path).map_err(|fault| match fault {
+            Fault::File(source) => CheckpointError::Write { path: path.clone(), source },
+            Fault::Encode(reason) => CheckpointError::Encode { path: path.clone(), reason },
+        })?;
         self.next = 1 - self.next;
         Ok(())
     }

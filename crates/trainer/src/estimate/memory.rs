@@ -1,7 +1,7 @@
 //! Bytes of memory at the peak of a run.
 //!
-//! A run has a part that is always there, phases that follow each other, and checkpoints; the peak is the first, the
-//! largest of the second and the third. `docs/reference/memory.md` states the formula and compares it with measurements.
+//! A run has a part that is always there, and phases that follow each other; the peak is the first and the largest of the
+//! second. `docs/reference/memory.md` states the formula and compares it with measurements.
 
 use std::fmt;
 
@@ -157,7 +157,6 @@ impl<'a> Run<'a> {
     }
 
     fn estimate(&self) -> MemoryEstimate {
-        let file = self.checkpoint_file();
         let phases = [
             vec![("a pass over images without gradients", self.pass_without_gradients())],
             vec![
@@ -166,14 +165,12 @@ impl<'a> Run<'a> {
                 ("gradients", self.gradients()),
             ],
             vec![("gradients", self.demand.trained * F32 * if self.demand.twice { 3.0 } else { 1.5 })],
-            vec![("tensors of a checkpoint", file)],
+            vec![("the average in a checkpoint", 2.0 * self.average())],
         ];
         let sum = |parts: &Parts| parts.iter().map(|(_, bytes)| bytes).sum::<f64>();
         let largest = phases.into_iter().reduce(|a, b| if sum(&b) > sum(&a) { b } else { a });
-        // What was freed before is there still when the file is made, which is one piece.
         let mut all: Parts = self.always();
         all.extend(largest.unwrap_or_default());
-        all.push(("the file of a checkpoint", file));
         let loaded = |name: &str| ["program and tokenizer", "model", "images"].contains(&name);
         let moving: f64 = all.iter().filter(|(name, _)| !loaded(name)).map(|(_, bytes)| bytes).sum();
         all.push(("gaps between allocations", moving * GAPS));
@@ -229,19 +226,17 @@ impl<'a> Run<'a> {
         texts * self.text_tokens() * self.text.width * F32
     }
 
-    /// The optimiser's memory, and the sum over epochs that an aggregation holds in f64.
+    /// The optimiser's memory, and the sum over epochs that an aggregation holds.
     fn optimiser(&self) -> f64 {
         let Some(training) = &self.spec.training else { return 0.0 };
-        let aggregate = if training.aggregated().is_some() { 8.0 } else { 0.0 };
         let accumulated = if training.accumulate > 1 { F32 } else { 0.0 };
-        self.demand.trained * (copies(training) * F32 + aggregate + accumulated)
+        self.demand.trained * (copies(training) * F32 + accumulated) + self.average()
     }
 
-    /// A checkpoint holds parameters and the optimiser's memory. It is made of tensors, and then one file in memory.
-    fn checkpoint_file(&self) -> f64 {
-        let Some(training) = &self.spec.training else { return 0.0 };
-        let aggregate = if training.aggregated().is_some() { 8.0 } else { 0.0 };
-        self.demand.trained * ((1.0 + copies(training)) * F32 + aggregate)
+    /// What an aggregation adds up in f64. A checkpoint takes a copy of it, and writes that as one tensor.
+    fn average(&self) -> f64 {
+        let averages = self.spec.training.as_ref().is_some_and(|training| training.aggregated().is_some());
+        if averages { self.demand.trained * 8.0 } else { 0.0 }
     }
 
     /// What autodiff keeps of a batch, with its pixels and what a backward pass needs besides.

@@ -14,6 +14,8 @@ import time
 REQUEST = json.loads(sys.argv[1])
 if REQUEST["threads"]:
     os.environ["OMP_NUM_THREADS"] = str(REQUEST["threads"])
+# What is loaded is in a folder: nothing is to be asked of the hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def say(**values):
@@ -293,7 +295,6 @@ def text_tower():
 def load_weights():
     folder = REQUEST["folder"]
     try:
-        os.environ["HF_HUB_OFFLINE"] = "1"
         from transformers import CLIPModel
         from transformers.utils import logging
         logging.disable_progress_bar()
