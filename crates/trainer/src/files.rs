@@ -1,39 +1,59 @@
 //! Writing files so that a crash leaves the old content or the new one, never a part.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
-use std::io::ErrorKind;
-use std::path::Path;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// The end of the names of files that are not whole.
+const PART: &str = ".part";
 
 /// Writes `bytes` to a temporary file beside `path`, syncs it and renames it.
 pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    replace_by(path, |temporary| fs::write(temporary, bytes))
+    replace_by(path, |file| file.write_all(bytes))
 }
 
-/// As [`replace`], of a file that `write` fills or puts in the place of the temporary one.
+/// As [`replace`], of a file that `write` fills.
 ///
 /// # Errors
 /// What `write` says, or the system.
 pub fn replace_by<E: From<std::io::Error>>(
     path: &Path,
-    write: impl FnOnce(&Path) -> Result<(), E>,
+    write: impl FnOnce(&mut File) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut name = path.file_name().map(ToOwned::to_owned).unwrap_or_default();
-    name.push(format!(".{}.part", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let renamed =
-        File::create(&temporary).and_then(|file| file.metadata()).map_err(E::from).and_then(|new| {
-            write(&temporary)?;
-            // What was put there may be for this user's eyes only, as temporary files of libraries are.
-            fs::set_permissions(&temporary, new.permissions())?;
-            File::options().write(true).open(&temporary)?.sync_all()?;
-            Ok(fs::rename(&temporary, path)?)
-        });
-    if renamed.is_err() {
-        // The error that matters is the first one; a leftover part file is only untidy.
-        let _ = fs::remove_file(&temporary);
+    name.push(format!(".{}{PART}", std::process::id()));
+    let temporary = Temporary(path.with_file_name(name));
+    let mut file = File::create(&temporary.0)?;
+    write(&mut file)?;
+    file.sync_all()?;
+    drop(file);
+    Ok(fs::rename(&temporary.0, path)?)
+}
+
+/// A file that is not whole. It is removed if it is still there in the end.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // After renaming there is none; otherwise the error that matters was the first one.
+        let _ = fs::remove_file(&self.0);
     }
-    renamed
+}
+
+/// Removes what processes that were killed have left of the file at `path`. None may be writing it.
+pub fn remove_parts(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
+        return;
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_part = |found: &str| found.starts_with(name) && found.ends_with(PART);
+        if entry.file_name().to_str().is_some_and(is_part) {
+            // It is only untidy.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Keeps other processes away from what the file at `path` stands for, as long as the returned file is open. The
@@ -72,36 +92,32 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
-    #[cfg(unix)]
-    #[test]
-    fn a_private_file_in_its_place_is_as_open_as_others() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let (path, ordinary) = (folder.path().join("a"), folder.path().join("b"));
-        fs::write(&ordinary, "").unwrap();
-        replace_by(&path, |temporary| {
-            let private = tempfile::NamedTempFile::new_in(folder.path())?;
-            fs::write(&private, "new")?;
-            private.persist(temporary).map(|_| ()).map_err(|error| error.error)
-        })
-        .unwrap();
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
-        assert_eq!((fs::read(&path).unwrap().as_slice(), mode(&path)), (&b"new"[..], mode(&ordinary)));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
-
     #[test]
     fn what_fails_leaves_the_old_file_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         replace(&path, b"old").unwrap();
-        let failed = replace_by(&path, |temporary| {
-            fs::write(temporary, "half")?;
-            Err(std::io::Error::other("the disk is full"))
-        });
+        let full = || std::io::Error::other("the disk is full");
+        let half = |file: &mut File| file.write_all(b"half");
+        let failed = replace_by(&path, |file| half(file).and(Err(full())));
         assert_eq!(failed.unwrap_err().to_string(), "the disk is full");
+        let panics = || replace_by(&path, |file| half(file).map(|()| panic!("the device is lost")));
+        assert!(std::panic::catch_unwind(panics).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_process_leaves_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.json", "a.json.17.part", "a.json.1.part", "b.json.17.part", "a.part"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        remove_parts(&folder.path().join("a.json"));
+        let mut left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["a.json", "a.part", "b.json.17.part"]);
     }
 
     #[test]

@@ -249,7 +249,7 @@ fn means_by_hand() {
 fn a_name_cannot_be_parameter_and_buffer() {
     let mut twice = sample();
     twice.buffers.insert("matrix".into(), tensor(&[1.0], &device()));
-    assert!(twice.bytes().unwrap_err().contains("matrix"));
+    assert!(twice.bytes().unwrap_err().to_string().contains("matrix"));
     let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
     let metadata = HashMap::from([(ENTRY.to_owned(), "{}".to_owned())]);
     let bytes = safetensors::serialize([("x", view)], Some(metadata)).unwrap();

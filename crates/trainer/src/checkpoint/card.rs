@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 pub(super) const VERSION: u32 = 1;
 /// Bytes of a header's length.
 pub(super) const LENGTH: usize = 8;
+/// The longest header that readers of safetensors accept.
+const LONGEST: u64 = 100_000_000;
 /// The entry of the metadata.
 pub(super) const ENTRY: &str = "regulus";
 /// Where a digest will stand.
@@ -50,10 +52,14 @@ const STEP: u64 = 1 << 20;
 
 /// The header of a safetensors file with the length before it; `file` is behind it then.
 pub(super) fn header(file: &mut File) -> io::Result<Vec<u8>> {
-    let mut length = [0; LENGTH];
-    file.read_exact(&mut length)?;
-    let mut header = length.to_vec();
-    file.take(u64::from_le_bytes(length)).read_to_end(&mut header)?;
+    let mut header = vec![0; LENGTH];
+    file.read_exact(&mut header)?;
+    let length = header.iter().rev().fold(0, |length, byte| length << 8 | u64::from(*byte));
+    if length > LONGEST {
+        let reason = format!("its header is said to have {length} bytes, expected {LONGEST} at most");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    file.take(length).read_to_end(&mut header)?;
     Ok(header)
 }
 
@@ -66,7 +72,12 @@ pub(super) fn digest(header: &[u8], file: &mut File) -> io::Result<String> {
         part.clear();
         file.take(STEP).read_to_end(&mut part)?;
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(hash))
+}
+
+/// A digest as cards hold it.
+pub(super) fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where the digest stands in a header.

@@ -13,7 +13,8 @@ use burn::tensor::Device;
 pub use read::Damage;
 
 use self::read::Whole;
-use self::write::Fault;
+use crate::files::remove_parts;
+use crate::stored_values::WriteFault;
 use crate::training_state::TrainingState;
 
 /// A checkpoint: the state of training, and how far the record had come.
@@ -73,11 +74,12 @@ impl Checkpoints {
         Self { paths, identity: identity.to_owned(), next: 0 }
     }
 
-    /// Reads what is there. The next [`save`](Self::save) will not replace what is returned. `metrics_bytes` is the
+    /// Reads what is there, and removes parts that killed processes have left. The next [`save`](Self::save) will not replace what is returned. `metrics_bytes` is the
     /// present length of `metrics.jsonl`: a checkpoint that counts on more is of no use.
     pub fn find(&mut self, metrics_bytes: u64, device: &Device) -> Found {
         let mut found = Found::default();
         let mut whole = Vec::new();
+        self.paths.iter().for_each(|path| remove_parts(path));
         for (place, path) in self.paths.iter().enumerate() {
             match Whole::open(path, &self.identity) {
                 Ok(None) => {}
@@ -112,8 +114,8 @@ impl Checkpoints {
         // What follows, here and when training has ended, has other sizes than what the steps have used.
         regulus_kernels::release_memory();
         write::write(saved, &self.identity, path).map_err(|fault| match fault {
-            Fault::File(source) => CheckpointError::Write { path: path.clone(), source },
-            Fault::Encode(reason) => CheckpointError::Encode { path: path.clone(), reason },
+            WriteFault::File(source) => CheckpointError::Write { path: path.clone(), source },
+            WriteFault::Encode(reason) => CheckpointError::Encode { path: path.clone(), reason },
         })?;
         self.next = 1 - self.next;
         Ok(())
@@ -125,6 +127,7 @@ impl Checkpoints {
     /// [`CheckpointError::Write`] if one is there and stays.
     pub fn remove(&self) -> Result<(), CheckpointError> {
         for path in &self.paths {
+            remove_parts(path);
             match std::fs::remove_file(path) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                     return Err(CheckpointError::Write { path: path.clone(), source });
@@ -226,6 +229,23 @@ mod tests {
         assert_eq!(found(folder.path(), "me").newest.unwrap().state.done, 5);
         std::fs::remove_file(&newest).unwrap();
         assert_eq!(found(folder.path(), "me").newest.unwrap().state.done, 3);
+    }
+
+    #[test]
+    fn hostile_lengths_are_refused_and_parts_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        Checkpoints::in_folder(folder.path(), "me").save(&saved(3)).unwrap();
+        let whole = folder.path().join("checkpoint-a.safetensors");
+        let part = folder.path().join("checkpoint-b.safetensors.17.part");
+        std::fs::write(&part, "half").unwrap();
+        let bytes = std::fs::read(&whole).unwrap();
+        for length in [u64::MAX, 1 << 40, 100_000_001, 100_000_000, bytes.len() as u64 - 7, 0] {
+            let hostile = [&length.to_le_bytes(), &bytes[8..]].concat();
+            std::fs::write(&whole, hostile).unwrap();
+            let found = found(folder.path(), "me");
+            assert!(found.newest.is_none() && found.damaged.len() == 1, "{length}");
+        }
+        assert!(!part.exists());
     }
 
     #[test]

@@ -6,90 +6,85 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use burn::tensor::Tensor;
-use safetensors::SafeTensorError;
+use sha2::{Digest, Sha256};
 
 use super::Saved;
 use super::card::{
     AGGREGATE, BUFFERS, Card, ENTRY, FIRST, NO_DIGEST, PARAMETERS, SECOND, SELECTED, SELECTED_BUFFERS,
-    VERSION, digest, header, place,
+    VERSION, hex, place,
 };
 use crate::files;
 use crate::parameters::Parameters;
-use crate::stored_values::StoredTensor;
-
-/// Why a checkpoint was not written.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
-    /// The system refuses.
-    #[error(transparent)]
-    File(#[from] io::Error),
-    /// The state cannot be encoded.
-    #[error("{0}")]
-    Encode(String),
-}
-
-impl From<SafeTensorError> for Fault {
-    fn from(error: SafeTensorError) -> Self {
-        match error {
-            SafeTensorError::IoError(error) => Self::File(error),
-            other => Self::Encode(other.to_string()),
-        }
-    }
-}
+use crate::stored_values::{StoredFile, StoredTensor, WriteFault};
+use crate::training_state::TrainingState;
 
 type Tensors<'a> = BTreeMap<String, StoredTensor<'a>>;
 
 /// Writes the checkpoint of the run `identity`, as a whole or not at all.
-pub(super) fn write(saved: &Saved, identity: &str, path: &Path) -> Result<(), Fault> {
-    let tensors = tensors(saved).map_err(Fault::Encode)?;
-    let card =
-        serde_json::to_string(&card(saved, identity)).map_err(|error| Fault::Encode(error.to_string()))?;
-    let metadata = Some(HashMap::from([(ENTRY.to_owned(), card)]));
-    files::replace_by(path, |temporary| {
-        safetensors::serialize_to_file(tensors, metadata, temporary)?;
-        sign(temporary)
+pub(super) fn write(saved: &Saved, identity: &str, path: &Path) -> Result<(), WriteFault> {
+    let encode = |reason: String| WriteFault::Encode(reason);
+    let card = serde_json::to_string(&card(saved, identity)).map_err(|error| encode(error.to_string()))?;
+    let stored = StoredFile::new(tensors(&saved.state), HashMap::from([(ENTRY.to_owned(), card)]))?;
+    let place = place(stored.header(), NO_DIGEST).ok_or_else(|| encode("the digest has no place".into()))?;
+    files::replace_by(path, |file| {
+        let mut digested = Digested { file, hash: Sha256::new() };
+        stored.write(&mut digested)?;
+        let digest = hex(digested.hash);
+        file.seek(SeekFrom::Start(place.start as u64))?;
+        Ok(file.write_all(digest.as_bytes())?)
     })
 }
 
-fn tensors(saved: &Saved) -> Result<Tensors<'_>, String> {
-    let state = &saved.state;
+/// A file, and the digest of what was to be written into it: what a disk makes of it is found by reading it.
+struct Digested<'a> {
+    file: &'a mut File,
+    hash: Sha256,
+}
+
+impl Write for Digested<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn tensors(state: &TrainingState) -> Tensors<'_> {
     let mut tensors = Tensors::new();
-    add_parameters(&mut tensors, PARAMETERS, &state.parameters)?;
+    add_parameters(&mut tensors, PARAMETERS, &state.parameters);
     for (name, memory) in &state.memory {
-        add(&mut tensors, FIRST, name, &memory.first)?;
+        add(&mut tensors, FIRST, name, &memory.first);
         if let Some(second) = &memory.second {
-            add(&mut tensors, SECOND, name, second)?;
+            add(&mut tensors, SECOND, name, second);
         }
     }
     for (name, value) in &state.buffers {
-        add(&mut tensors, BUFFERS, name, value)?;
+        add(&mut tensors, BUFFERS, name, value);
     }
     if let Some(selected) = &state.selected {
-        add_parameters(&mut tensors, SELECTED, &selected.parameters)?;
+        add_parameters(&mut tensors, SELECTED, &selected.parameters);
         for (name, value) in &selected.buffers {
-            add(&mut tensors, SELECTED_BUFFERS, name, value)?;
+            add(&mut tensors, SELECTED_BUFFERS, name, value);
         }
     }
     if let Some(aggregate) = &state.aggregate {
         tensors.insert(AGGREGATE.into(), StoredTensor::f64(&aggregate.sum));
     }
-    Ok(tensors)
+    tensors
 }
 
-fn add_parameters<'a>(
-    tensors: &mut Tensors<'a>,
-    prefix: &str,
-    parameters: &'a Parameters,
-) -> Result<(), String> {
+fn add_parameters<'a>(tensors: &mut Tensors<'a>, prefix: &str, parameters: &'a Parameters) {
     for (name, leaf) in parameters.iter() {
-        tensors.insert(format!("{prefix}{name}"), StoredTensor::f32(&leaf.value, &leaf.shape)?);
+        tensors.insert(format!("{prefix}{name}"), StoredTensor::f32(&leaf.value, &leaf.shape));
     }
-    Ok(())
 }
 
-fn add<'a>(tensors: &mut Tensors<'a>, prefix: &str, name: &str, value: &'a Tensor<1>) -> Result<(), String> {
-    tensors.insert(format!("{prefix}{name}"), StoredTensor::f32(value, &value.dims())?);
-    Ok(())
+fn add<'a>(tensors: &mut Tensors<'a>, prefix: &str, name: &str, value: &'a Tensor<1>) {
+    tensors.insert(format!("{prefix}{name}"), StoredTensor::f32(value, &value.dims()));
 }
 
 fn card(Saved { state, metrics_bytes, seconds }: &Saved, identity: &str) -> Card {
@@ -104,14 +99,4 @@ fn card(Saved { state, metrics_bytes, seconds }: &Saved, identity: &str) -> Card
         metrics_bytes: *metrics_bytes,
         seconds: *seconds,
     }
-}
-
-/// Puts the digest of a file into its place there.
-fn sign(path: &Path) -> Result<(), Fault> {
-    let mut file = File::options().read(true).write(true).open(path)?;
-    let header = header(&mut file)?;
-    let place = place(&header, NO_DIGEST).ok_or_else(|| Fault::Encode("the digest has no place".into()))?;
-    let digest = digest(&header, &mut file)?;
-    file.seek(SeekFrom::Start(place.start as u64))?;
-    Ok(file.write_all(digest.as_bytes())?)
 }

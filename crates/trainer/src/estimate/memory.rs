@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
                 ("gradients", self.gradients()),
             ],
             vec![("gradients", self.demand.trained * F32 * if self.demand.twice { 3.0 } else { 1.5 })],
-            vec![("the average in a checkpoint", 2.0 * self.average())],
+            vec![("the average in a checkpoint", self.average())],
         ];
         let sum = |parts: &Parts| parts.iter().map(|(_, bytes)| bytes).sum::<f64>();
         let largest = phases.into_iter().reduce(|a, b| if sum(&b) > sum(&a) { b } else { a });
@@ -212,6 +212,7 @@ impl<'a> Run<'a> {
             ("images", images),
             ("trained parameters", trained),
             ("memory of the optimiser", self.optimiser()),
+            ("parameters of the best epoch", if self.selects() { demand.trained * F32 } else { 0.0 }),
             ("frozen features and logits", kept),
             ("words of the class texts", self.words()),
             ("weights packed for the matrix unit", self.packed_weights()),
@@ -233,7 +234,12 @@ impl<'a> Run<'a> {
         self.demand.trained * (copies(training) * F32 + accumulated) + self.average()
     }
 
-    /// What an aggregation adds up in f64. A checkpoint takes a copy of it, and writes that as one tensor.
+    /// Whether validation images choose among the epochs.
+    fn selects(&self) -> bool {
+        self.spec.training.as_ref().is_some_and(|training| !training.selection.is_last())
+    }
+
+    /// What an aggregation adds up in f64. A checkpoint takes a copy of it.
     fn average(&self) -> f64 {
         let averages = self.spec.training.as_ref().is_some_and(|training| training.aggregated().is_some());
         if averages { self.demand.trained * 8.0 } else { 0.0 }

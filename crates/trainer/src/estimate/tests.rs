@@ -77,6 +77,24 @@ fn parts_by_hand() {
 }
 
 #[test]
+fn what_is_kept_over_epochs_counts() {
+    let sizes = sizes("ViT-B/32");
+    let masks = 12 * 4 * 768 * 768 * 4;
+    let with = |change: &str| {
+        let text = toml::to_string(&spec("{ name = \"r-mt\" }", 8)).unwrap();
+        memory(
+            &parse_toml(&text.replace("[training]\n", &format!("[training]\n{change}\n")), "test").unwrap(),
+            &sizes,
+        )
+    };
+    assert_eq!(part(&with(""), "memory of the optimiser"), masks);
+    assert_eq!(part(&with("selection = \"id-val\""), "parameters of the best epoch"), masks);
+    let averaged = with("aggregation = { weights = \"equal\" }");
+    // One value of momentum, and two of f64.
+    assert_eq!(part(&averaged, "memory of the optimiser"), 3 * masks);
+}
+
+#[test]
 fn a_later_stage_costs_what_is_fixed_and_the_largest_stage_counts() {
     let sizes = sizes("ViT-B/32");
     let staged = |method: &str, before: &str| {
