@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     let folder = arguments.runs.join(run::folder_name(&experiment, &inputs.identity));
     if !arguments.force
-        && let Some(outcome) = RunOutcome::load(&folder).map_err(Failure::request)?
+        && let Some(outcome) = RunOutcome::of_finished(&folder).map_err(Failure::request)?
     {
         println!("already finished in {}; --force runs it again", folder.display());
         print_scores(&outcome);

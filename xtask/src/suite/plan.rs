@@ -120,7 +120,7 @@ fn planned(
     let folder = setting.root.join(folder_name(&experiment, &inputs.identity));
     let finished = match setting.force {
         true => None,
-        false => RunOutcome::load(&folder).map_err(Failure::request)?,
+        false => RunOutcome::of_finished(&folder).map_err(Failure::request)?,
     };
     let (task, method) = (task.to_owned(), method.to_owned());
     Ok(PlannedRun { task, method, seed, shared: false, experiment, sizes, folder, finished })

@@ -230,6 +230,9 @@ impl<'a> Control<'a> {
     }
 }
 
+/// What keeps two processes from one run, in its folder.
+const LOCK: &str = "run.lock";
+
 /// What a run has trained, in its folder.
 const ADAPTER: &str = "adapter.safetensors";
 
@@ -286,7 +289,7 @@ impl Run<'_> {
         let began = Instant::now();
         let at_fault = |source| RunError::Folder { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(at_fault)?;
-        let lock = files::lock(&folder.join("run.lock"), control.patience, control.stop).map_err(at_fault)?;
+        let lock = files::lock(&folder.join(LOCK), control.patience, control.stop).map_err(at_fault)?;
         let _held_to_the_end = lock.ok_or_else(|| match (control.stop)() {
             true => RunError::StoppedWaiting { path: folder.to_owned() },
             false => RunError::Locked { path: folder.to_owned() },

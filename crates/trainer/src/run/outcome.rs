@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EnsembleScores, Forgetting, Materials};
+use super::{EnsembleScores, Forgetting, LOCK, Materials};
+use crate::checkpoint::Checkpoints;
 use crate::details::{Calibration, Details};
 use crate::evaluate::Scores;
 use crate::experiment::{Experiment, RESULTS_VERSION};
+use crate::files;
 
 const FILE: &str = "outcome.json";
 
@@ -169,6 +172,23 @@ impl Outcome {
         let outcome = serde_json::from_str(&text);
         outcome.map(Some).map_err(|error| OutcomeError::Damaged { path, reason: error.to_string() })
     }
+
+    /// As [`Self::load`], for whoever would go on with a run that has not finished. Checkpoints of one that has are
+    /// removed: its process may have been killed before it came to that.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn of_finished(folder: &Path) -> Result<Option<Self>, OutcomeError> {
+        let outcome = Self::load(folder)?;
+        let lock = || files::lock(&folder.join(LOCK), Duration::ZERO, &|| false);
+        if outcome.is_some()
+            && let Ok(Some(_held)) = lock()
+        {
+            // What stays only takes room.
+            let _ = Checkpoints::in_folder(folder, "").remove();
+        }
+        Ok(outcome)
+    }
 }
 
 pub(super) fn write_text(path: &Path, text: &str) -> Result<(), OutcomeError> {
@@ -203,5 +223,19 @@ mod tests {
         let told = outcome.with_facts(vec![("masked_weights", 7.0)]);
         told.save(folder.path()).unwrap();
         assert_eq!(Outcome::load(folder.path()).unwrap(), Some(told));
+    }
+
+    #[test]
+    fn only_what_has_finished_loses_its_checkpoints() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = folder.path().join("checkpoint-b.safetensors");
+        std::fs::write(&checkpoint, "values").unwrap();
+        assert_eq!(Outcome::of_finished(folder.path()).unwrap(), None);
+        assert!(checkpoint.exists(), "the run goes on from there");
+        std::fs::write(folder.path().join(FILE), OLD).unwrap();
+        let held = files::lock(&folder.path().join(LOCK), Duration::ZERO, &|| false).unwrap().unwrap();
+        assert!(Outcome::of_finished(folder.path()).unwrap().is_some() && checkpoint.exists());
+        drop(held);
+        assert!(Outcome::of_finished(folder.path()).unwrap().is_some() && !checkpoint.exists());
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn trained_before(run: &Run<'_>, control: &mut Control<'_>) -> Result
 
 /// What the stage in `folder` has trained, if it has finished. One that cannot be read is trained again.
 fn finished(folder: &Path, identity: &str, device: &Device, control: &mut Control<'_>) -> Option<Parameters> {
-    let outcome = Outcome::load(folder).ok().flatten();
+    let outcome = Outcome::of_finished(folder).ok().flatten();
     outcome.filter(|outcome| outcome.identity == identity)?;
     match Adapter::load(&folder.join(ADAPTER), device) {
         Ok(adapter) => Some(adapter.parameters),
