@@ -74,8 +74,9 @@ impl Checkpoints {
         Self { paths, identity: identity.to_owned(), next: 0 }
     }
 
-    /// Reads what is there, and removes parts that killed processes have left. The next [`save`](Self::save) will not replace what is returned. `metrics_bytes` is the
-    /// present length of `metrics.jsonl`: a checkpoint that counts on more is of no use.
+    /// Reads what is there, and removes parts that killed processes have left. The next [`save`](Self::save) will not
+    /// replace what is returned. `metrics_bytes` is the present length of `metrics.jsonl`: a checkpoint that counts on
+    /// more is of no use.
     pub fn find(&mut self, metrics_bytes: u64, device: &Device) -> Found {
         let mut found = Found::default();
         let mut whole = Vec::new();
